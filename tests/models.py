@@ -1,8 +1,9 @@
 """Tiny random models of every supported architecture, and a tokenizer that needs no file.
 
-Both are built from code alone, so that the suite needs neither the network nor the shipped model. The sizes are chosen to
-catch wrong assumptions: where the architecture allows it, `head_dim` is not `hidden_size / heads`, the number of key-value
-heads is smaller than the number of heads, and no parameter keeps its default value (biases are not zero, norms not one).
+Both are built from code alone, so that the suite needs neither the network nor the shipped model. The sizes are chosen
+to catch wrong assumptions: where the architecture allows it, `head_dim` is not `hidden_size / heads`, the number of
+key-value heads is smaller than the number of heads, and no parameter keeps its default value (biases are not zero,
+norms not one).
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def tiny_config(arch: Architecture, layers: int = 2) -> PreTrainedConfig:
 
 
 def random_model(arch: Architecture = "llama", layers: int = 2, seed: int = 0) -> PreTrainedModel:
-    """A tiny float32 model in eval mode whose weights depend on the seed alone; the caller's random state is untouched."""
+    """A tiny float32 model in eval mode whose weights depend on the seed alone; leaves the random state as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(tiny_config(arch, layers), dtype=torch.float32)

@@ -1,0 +1,124 @@
+"""Writing so that a file is either the old one or the new one, whatever happens in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from files.errors import InputError
+
+
+def atomic_write_bytes(path: str | Path, content: bytes) -> Path:
+    """Write a file through a temporary one in the same folder, synced to disk before it takes the name.
+
+    Missing folders are created. An existing file keeps its permissions; a symbolic link is followed, not replaced.
+
+    Returns:
+        The path written.
+
+    Raises:
+        InputError: The folder cannot be created or written to, or the disk is full; the old file is then untouched.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     atomic_write_bytes(f"{folder}/a/b.bin", b"xyz").read_bytes()
+    b'xyz'
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise InputError("is a folder", file=path, expected="the name of a file to write", fix="give a file name")
+    ensure_writable_folder(target.parent)
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        if target.exists():
+            shutil.copymode(target, temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise _write_error(target, error) from error
+    finally:
+        # After os.replace the name is gone; on any failure, Ctrl-C included, nothing half written stays behind.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    _sync_folder(target.parent)
+    return Path(path)
+
+
+def atomic_write_text(path: str | Path, text: str) -> Path:
+    """Write text as UTF-8, line ends as they are, under the guarantees of `atomic_write_bytes`.
+
+    Raises:
+        InputError: As in `atomic_write_bytes`.
+    """
+    return atomic_write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | Path, content: Any) -> Path:
+    """Write an object as indented JSON, under the guarantees of `atomic_write_bytes`.
+
+    Raises:
+        InputError: As in `atomic_write_bytes`.
+        ValueError: The object holds a nan or an infinity, which JSON has no word for (write None instead).
+        TypeError: The object holds something JSON has no form for.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     print(write_json(f"{folder}/a.json", {"name": "Zoë", "value": None}).read_text(encoding="utf-8"), end="")
+    {
+      "name": "Zoë",
+      "value": null
+    }
+    """
+    return atomic_write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def ensure_writable_folder(path: str | Path) -> Path:
+    """Create a folder if it is missing and prove that a file can be made in it.
+
+    Programs call this before long work, so that an unwritable output folder is reported in the first second. The proof
+    is a file, not the permission bits, because read-only disks and containers ignore those.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: It cannot be created, is not a folder, or refuses a new file.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".writable.", suffix=".tmp")
+        os.close(handle)
+        os.unlink(name)
+    except OSError as error:
+        raise _write_error(folder, error) from error
+    return folder
+
+
+def _write_error(path: Path, error: OSError) -> InputError:
+    return InputError(
+        "cannot be written",
+        file=path,
+        expected="a folder that exists or can be created, and accepts new files",
+        got=error.strerror or str(error),
+        fix="choose another output folder, or change its permissions",
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself survive a power cut, where the platform can open folders."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
