@@ -97,8 +97,7 @@ def number(value: Any) -> float:
 def assert_matches(got: Any, want: Any, tolerance: Mapping[str, float], where: str = "value") -> None:
     """Compare got with the golden value: `|got - want| <= atol + rtol * |want|`, nan equal to nan, shapes alike.
 
-    Mappings are compared on the golden side's keys and sequences item by item. Booleans, texts, null and integers on both
-    sides must be equal.
+    Mappings are compared on the golden side's keys and sequences item by item. Booleans, texts and null must be equal.
 
     Raises:
         AssertionError: Naming the place of the first difference and both values.
@@ -108,7 +107,7 @@ def assert_matches(got: Any, want: Any, tolerance: Mapping[str, float], where: s
             assert key in got, f"{where}.{key} is missing: got {sorted(got)}"
             assert_matches(got[key], part, tolerance, f"{where}.{key}")
     elif isinstance(want, Tensor) or isinstance(got, Tensor) and got.ndim:
-        _assert_tensors_match(torch.as_tensor(got), _as_tensor(want), tolerance, where)
+        _assert_tensors_match(_as_tensor(got), _as_tensor(want), tolerance, where)
     elif isinstance(want, list):
         assert len(got) == len(want), f"{where}: expected {len(want)} items, got {len(got)}"
         for position, (got_part, part) in enumerate(zip(got, want, strict=True)):
@@ -117,17 +116,18 @@ def assert_matches(got: Any, want: Any, tolerance: Mapping[str, float], where: s
         assert got == want, f"{where}: expected {want!r}, got {got!r}"
     else:
         assert got is not None, f"{where}: expected {want!r}, got None"
-        _assert_tensors_match(torch.as_tensor(got), torch.tensor(number(want), dtype=torch.float64), tolerance, where)
+        _assert_tensors_match(_as_tensor(got), _as_tensor(want), tolerance, where)
 
 
 def _as_tensor(value: Any) -> Tensor:
+    """Tensors as they are, numbers and lists of numbers in float64."""
     if isinstance(value, Tensor):
         return value
 
     def numbers(part: Any) -> Any:
-        return [numbers(item) for item in part] if isinstance(part, list) else number(part)
+        return [numbers(item) for item in part] if isinstance(part, list | tuple) else number(part)
 
-    return torch.tensor(numbers(value), dtype=torch.float64)
+    return torch.as_tensor(numbers(value), dtype=torch.float64)
 
 
 def _assert_tensors_match(got: Tensor, want: Tensor, tolerance: Mapping[str, float], where: str) -> None:
