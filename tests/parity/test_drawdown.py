@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,8 @@ def test_every_instance(golden_dir: Path, subtests: pytest.Subtests) -> None:
     case = load_case(golden_dir, "drawdown")
     for instance in case.instances:
         with subtests.test(instance.name):
-            got = drawdown(**instance.tensors()).value.squeeze(0)
-            assert_matches(got, instance["expected"]["value"], case.tolerance)
+            tensors: dict[str, Any] = instance.tensors()
+            assert_matches(drawdown(**tensors).value.squeeze(0), instance["expected"]["value"], case.tolerance)
 
 
 def test_the_class_gives_the_same_or_reports_an_empty_record(golden_dir: Path, subtests: pytest.Subtests) -> None:

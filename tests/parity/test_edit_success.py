@@ -1,22 +1,26 @@
 """Edit success against the recorded values of the release (golden cases `edit_success` and `edit_success_icl`)."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
-from torch import Tensor
 
 from metrics.edit_success import EditSuccess, EditSuccessParts, edit_success, edit_success_icl
+from metrics.token_log_probs import Variant
 from tests.parity.golden import Instance, assert_matches, load_case, number
 
 
-def _parts(instance: Instance, variant: str) -> EditSuccessParts:
+def _parts(instance: Instance, variant: Variant) -> EditSuccessParts:
     """A golden batch is one record."""
-    function = edit_success_icl if "mask_post" in instance["tensors"] else edit_success
-    return function(**instance.tensors(), variant=variant)
+    tensors: dict[str, Any] = instance.tensors()
+    if "mask_post" in tensors:
+        return edit_success_icl(**tensors, variant=variant)
+    return edit_success(**tensors, variant=variant)
 
 
-def _class_inputs(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _class_inputs(tensors: Mapping[str, Any]) -> dict[str, Any]:
     names = {"logits_pre": "pre", "logits_post": "post", "labels_post": "labels", "mask_post": "mask"}
     return {names.get(name, name): tensor for name, tensor in tensors.items()}
 
