@@ -87,8 +87,7 @@ class RecordMeans(Metric):
     counted: Tensor
     records: Tensor
     empty_records: Tensor
-    values: list[Tensor] | Tensor
-    known: list[Tensor] | Tensor
+    kept: list[Tensor] | Tensor
 
     def __init__(self, quantities: Sequence[str], keep_records: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -101,8 +100,8 @@ class RecordMeans(Metric):
         self.add_state("records", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("empty_records", torch.tensor(0), dist_reduce_fx="sum")
         if keep_records:
-            self.add_state("values", [], dist_reduce_fx="cat")
-            self.add_state("known", [], dist_reduce_fx="cat")
+            # flat float32, since a process without any record takes part in the gathering with an empty tensor like that
+            self.add_state("kept", [], dist_reduce_fx="cat")
 
     def _add(self, values: Tensor, known: Tensor, empty: Tensor) -> None:
         """Add records: values (E, Q), where they are known (E, Q), and which records count as empty (E,)."""
@@ -112,9 +111,8 @@ class RecordMeans(Metric):
         self.counted = self.counted + known.sum(0)
         self.records = self.records + len(empty)
         self.empty_records = self.empty_records + empty.sum()
-        if self.keep_records and isinstance(self.values, list) and isinstance(self.known, list):
-            self.values.append(values)
-            self.known.append(known)
+        if self.keep_records and isinstance(self.kept, list):
+            self.kept.append(torch.stack([values, known.to(values.dtype)], 1).flatten())
 
     def compute(self) -> dict[str, Tensor]:
         """Mean of every quantity over the records that have it, and the numbers of records and of empty ones."""
@@ -126,10 +124,9 @@ class RecordMeans(Metric):
         if not self.keep_records:
             raise ValueError(f"{type(self).__name__} has no values per record: create it with keep_records=True")
         with self.sync_context():
-            if len(self.values) == 0:
-                nothing = self.total.new_zeros(0, len(self.quantities))
-                return nothing, nothing.bool()
-            return dim_zero_cat(self.values), dim_zero_cat(self.known).bool()
+            kept = dim_zero_cat(self.kept) if len(self.kept) else self.total.new_zeros(0)
+        values, known = kept.reshape(-1, 2, len(self.quantities)).unbind(1)
+        return values, known.bool()
 
     def per_record(self) -> dict[str, Tensor]:
         """Value of each quantity for every record (E,), nan where it has none, in the order of the updates.
