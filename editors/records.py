@@ -54,13 +54,13 @@ class EditBatch:
     records: list[EditRecord]
 
     def __post_init__(self) -> None:
-        rows = {"outer_record": self.outer, "same_mask": self.outer, "scored": self.outer, "locality_record": self.locality}
-        for name, tokens in rows.items():
+        beside_outer = {"outer_record": self.outer, "same_mask": self.outer, "scored": self.outer}
+        for name, tokens in (beside_outer | {"locality_record": self.locality}).items():
             shape = tuple(getattr(self, name).shape)
             if shape != (len(tokens),):
                 raise ValueError(f"`{name}` expected shape ({len(tokens)},), one entry per row, but got {shape}")
         if not self.records or len(self.edit) % len(self.records):
-            raise ValueError(f"expected the same number of edit rows for each record but got {len(self.edit)} for {len(self)}")
+            raise ValueError(f"expected as many edit rows for each record but got {len(self.edit)} for {len(self)}")
 
     def __len__(self) -> int:
         """Number of edits E."""

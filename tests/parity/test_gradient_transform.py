@@ -1,0 +1,63 @@
+"""The gradient transform against recorded runs of the published one (golden case 5)."""
+
+import torch
+from torch import Tensor
+
+from editors.transform import FactorRows, GradientTransform, kept_rows
+from tests.parity.golden import Instance, assert_matches, load_case
+
+
+def own_name(name: str) -> str:
+    """Name of a weight here, for its name in the golden files."""
+    return name.replace("mlp.layers", "networks.joined.layers").removesuffix(".weight")
+
+
+def build(instance: Instance) -> GradientTransform:
+    """The transform an instance describes, with its initial weights."""
+    transform = GradientTransform(
+        instance["x_dim"],
+        instance["delta_dim"],
+        instance["n_modes"],
+        rank=instance["rank"],
+        n_hidden=instance["n_hidden"],
+        combine=instance["combine"],
+    )
+    weights = {own_name(name): value for name, value in instance.tensors("state/").items() if name.startswith("mlp.")}
+    missing, unexpected = transform.load_state_dict(weights, strict=False)
+    assert not unexpected and all(name.startswith("moments.") for name in missing)
+    return transform
+
+
+def run(transform: GradientTransform, u: Tensor, v: Tensor, mode: int | None) -> tuple[Tensor, Tensor]:
+    """One call on everything that is kept."""
+    kept = kept_rows(u, v)
+    return transform([FactorRows(u[kept], v[kept], mode)])[0]
+
+
+def statistics(transform: GradientTransform) -> dict[str, Tensor]:
+    """The running statistics under the golden names."""
+    moments, widths = transform.moments, transform.widths
+    parts = {"mean": moments.mean, "std": moments.std, "s": moments.spread}
+    named = {}
+    for name, value in parts.items():
+        named[f"u_{name}"], named[f"v_{name}"] = value.split(widths)
+    return named | {"k": moments.count}
+
+
+def test_every_instance(golden_dir, subtests):
+    case = load_case(golden_dir, "gradient_transform")
+    for instance in case.instances:
+        with subtests.test(instance.name):
+            transform, t = build(instance).train(), instance.tensors()
+            for call, mode in enumerate(instance["param_idx_train"], start=1):
+                out_u, out_v = run(transform, t[f"u{call}"], t[f"v{call}"], mode)
+                assert_matches({"u": out_u, "v": out_v}, instance.tensors(f"train{call}/out_"), case.tolerance)
+                assert_matches(statistics(transform), instance.tensors(f"train{call}/stats/"), case.tolerance)
+            torch.autograd.backward([out_u, out_v], [t["grad/cu"], t["grad/cv"]])
+            got = {name: parameter.grad for name, parameter in transform.named_parameters()}
+            want = {own_name(n): g for n, g in instance.tensors("grad/").items() if n.startswith("mlp.")}
+            assert_matches(got, want, case.tolerance, "gradient")
+            transform.eval()
+            out_u, out_v = run(transform, t["u3"], t["v3"], instance["param_idx_eval"])
+            assert_matches({"out_u": out_u, "out_v": out_v}, instance.tensors("eval/"), case.tolerance)
+            assert_matches(statistics(transform), instance.tensors("train2/stats/"), case.tolerance)
