@@ -11,8 +11,8 @@ from personas.traits import TRAIT_OF_FACET, TRAITS
 class Persona:
     """One person to speak as.
 
-    Levels lie between -1 (as low as people get) and +1 (as high as they get); 0 is average, and a trait that is not named
-    is left as the model has it. A character without known levels has a name alone.
+    Levels lie between -1 (as low as people get) and +1 (as high as they get); 0 is average, and a trait that is not
+    named is left as the model has it. A character without known levels has a name alone.
 
     Attributes:
         name: What results call this persona; ``Persona.trait`` makes names such as ``extraversion+``.
@@ -32,7 +32,7 @@ class Persona:
             if name not in TRAITS and name not in TRAIT_OF_FACET:
                 raise ValueError(f"persona {self.name!r} has a level of {name!r}, which is neither a trait nor a facet")
             if not math.isfinite(level) or abs(level) > 1:
-                raise ValueError(f"persona {self.name!r}: the level of {name} must lie between -1 and 1, but is {level}")
+                raise ValueError(f"persona {self.name!r} expected levels from -1 to 1, but got {level} for {name}")
 
     def __hash__(self) -> int:
         """Hash by name and levels, so that personas can be dictionary keys."""
