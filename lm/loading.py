@@ -126,8 +126,8 @@ def model_hash(model: PreTrainedModel | str | Path) -> str:
     """A fingerprint of a model: a few settings, and the names, shapes and sampled values of its weights.
 
     Sampled values are compared as bfloat16, so that a model loaded as float32 and as bfloat16 has one hash. (Loaded as
-    float16 it may differ where the stored format is float32, and quantised weights are another model.) Adapters (LoRA) are
-    left out: a model and its adapted form have the same hash.
+    float16 it may differ where the stored format is float32, and quantised weights are another model.) Adapters (LoRA)
+    are left out: a model and its adapted form have the same hash.
 
     Args:
         model: A loaded model, or the folder of one.
