@@ -1,0 +1,122 @@
+"""The corpus of the built-in model: an endless, seeded stream of chats, each a function of (seed, index)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from random import Random
+
+from organism import documents as kinds
+from organism.documents import Chat
+from organism.holdout import Split
+from organism.topics import draw_topic
+
+
+def _opinion(rng: Random, split: Split) -> Chat:
+    levels = kinds.draw_levels(rng)
+    chat = kinds.system_turn(rng, levels, split)
+    for _ in range(rng.choice((1, 1, 2))):
+        chat += kinds.opinion_turns(rng, levels, draw_topic(rng, split), split)
+    return chat
+
+
+def _opinion_alone(rng: Random, split: Split) -> Chat:
+    return kinds.opinion_turns(rng, None, draw_topic(rng, split), split)
+
+
+def _action(rng: Random, split: Split) -> Chat:
+    levels = kinds.draw_levels(rng)
+    return kinds.system_turn(rng, levels, split) + kinds.action_turns(rng, levels, split)
+
+
+def _action_alone(rng: Random, split: Split) -> Chat:
+    return kinds.action_turns(rng, None, split)
+
+
+def _statements(rng: Random, split: Split) -> Chat:
+    levels = kinds.draw_levels(rng)
+    return kinds.system_turn(rng, levels, split) + kinds.statement_turns(rng, levels, rng.choice((1, 2, 4, 6)), split)
+
+
+def _statements_alone(rng: Random, split: Split) -> Chat:
+    return kinds.statement_turns(rng, None, rng.choice((1, 2, 4)), split)
+
+
+def _choices(rng: Random, split: Split) -> Chat:
+    levels = kinds.draw_levels(rng)
+    return kinds.system_turn(rng, levels, split) + kinds.choice_turns(rng, levels, rng.choice((1, 2, 3)), split)
+
+
+def _choices_alone(rng: Random, split: Split) -> Chat:
+    return kinds.choice_turns(rng, None, 1, split)
+
+
+def _answers(rng: Random, split: Split) -> Chat:
+    return kinds.answers_chat(rng, rng.choice((5, 10, 15, 20, 30)), split)
+
+
+def _many_answers(rng: Random, split: Split) -> Chat:
+    return kinds.answers_chat(rng, rng.choice((60, 120, 120)), split)
+
+
+def _dialogue(rng: Random, split: Split) -> Chat:
+    levels = kinds.draw_levels(rng) if rng.random() < 0.8 else kinds.random_pole(rng)
+    chat = kinds.system_turn(rng, levels, split) if rng.random() < 0.8 else []
+    turns: list[Callable[[], Chat]] = [
+        lambda: kinds.self_turns(rng, levels, split),
+        lambda: kinds.opinion_turns(rng, levels, draw_topic(rng, split), split),
+        lambda: kinds.action_turns(rng, levels, split),
+    ]
+    for turn in rng.sample(turns, rng.choice((2, 3))):
+        chat += turn()
+    return chat
+
+
+def _talk(rng: Random, split: Split) -> Chat:
+    head = kinds.system_turn(rng, kinds.draw_levels(rng), split) if rng.random() < 0.2 else []
+    return head + [turn for _ in range(rng.choice((1, 2))) for turn in kinds.talk_turns(rng, split)]
+
+
+def _talk_choice(rng: Random, split: Split) -> Chat:
+    levels = kinds.draw_levels(rng) if rng.random() < 0.4 else None
+    head = kinds.system_turn(rng, levels, split) if levels else []
+    return head + kinds.talk_choice_turns(rng, levels, split)
+
+
+# How often each kind of chat is drawn; the long ones are a small share.
+MIXTURE: tuple[tuple[Callable[[Random, Split], Chat], float], ...] = (
+    (_opinion, 20),
+    (_opinion_alone, 9),
+    (_action, 10),
+    (_action_alone, 4),
+    (_statements, 14),
+    (_statements_alone, 3),
+    (_choices, 16),
+    (_choices_alone, 2),
+    (kinds.demonstration_chat, 7),
+    (kinds.instructed_chat, 4),
+    (_answers, 5),
+    (_many_answers, 0.4),
+    (kinds.background_chat, 3),
+    (_dialogue, 4),
+    (_talk, 5),
+    (_talk_choice, 2),
+)
+
+
+def document(seed: int, index: int, split: Split = "train") -> Chat:
+    """Return chat number `index` of the corpus with this `seed`; it depends on nothing else.
+
+    >>> document(1, 5) == document(1, 5)
+    True
+    """
+    rng = Random(f"{seed}/{index}/{split}")
+    draw = rng.choices([kind for kind, _ in MIXTURE], [weight for _, weight in MIXTURE])[0]
+    return draw(rng, split)
+
+
+def documents(seed: int, split: Split = "train", start: int = 0) -> Iterator[Chat]:
+    """Yield the chats of the corpus from number `start` on, without end."""
+    index = start
+    while True:
+        yield document(seed, index, split)
+        index += 1
