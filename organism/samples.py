@@ -1,0 +1,161 @@
+"""Write the sample data sets, in the schemas of the published ones, to `assets/data` (`python -m organism.samples`)."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+from pathlib import Path
+from random import Random
+
+from files.atomic import atomic_write_text, write_json
+from organism.descriptions import by_adjectives, by_habits
+from organism.holdout import Split
+from organism.lexicon import all_facets, lexicon
+from organism.opinions import opinion
+from organism.people import DESCRIBING_ROUNDS, Person, draw_person, questionnaire
+from organism.questions import ACTION_QUESTIONS, CHOICE_QUERIES
+from organism.situations import draw_choice, draw_situation
+from organism.statements import Statement
+from organism.talk import draw_talk_choice
+from organism.topics import draw_topic
+from personas.traits import BIG_FIVE, LETTER_OF_TRAIT, TRAITS
+
+_EDIT_TRAITS = ("extraversion", "agreeableness", "neuroticism")
+_EDIT_SIZES: dict[str, tuple[int, Split]] = {"train": (800, "train"), "val": (100, "held_out"), "test": (100, "held_out")}
+_COUNTRIES = ("Norland", "Sudmark", "Westria", "Ostany")
+_PEOPLE, _DESCRIPTIONS, _QUESTIONS, _SEARCH_QUESTIONS, _CHOICES, _TALK = 200, 80, 60, 240, 40, 60
+
+
+def _json_lines(rows: list[dict]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def _table(header: list[str], rows: list[list]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerows([header, *rows])
+    return buffer.getvalue()
+
+
+def write_personality_edit(folder: Path, rng: Random) -> None:
+    """Write topics with three opinions of each of three traits; test records name their target."""
+    for name, (count, split) in _EDIT_SIZES.items():
+        seen: set[str] = set()
+        records = []
+        while len(records) < count:
+            topic = draw_topic(rng, split)
+            if topic.name in seen:
+                continue
+            seen.add(topic.name)
+            record: dict = {"ent": topic.name}
+            record |= {t: [opinion(rng, topic, t, 1.0, split) for _ in range(3)] for t in _EDIT_TRAITS}
+            if name == "test":
+                record["target_per"] = _EDIT_TRAITS[len(records) % len(_EDIT_TRAITS)]
+            records.append(record)
+        write_json(folder / f"{name}.json", records)
+
+
+def _person_row(rng: Random, person: Person) -> dict:
+    row: dict = {"case": person.case, "sex": person.sex, "age": person.age}
+    row |= {"sec": rng.randrange(60), "min": rng.randrange(60), "hour": rng.randrange(24), "date": rng.randrange(1, 29)}
+    row |= {"month": rng.randrange(1, 13), "year": 103, "country": rng.choice(_COUNTRIES)}
+    return row | {f"i{n}": answer for n, answer in enumerate(person.answers, start=1)}
+
+
+def _item_key(statements: list[Statement], described: int) -> str:
+    rows = []
+    for number, s in enumerate(statements, start=1):
+        sign = "+" if s.key > 0 else "-"
+        short = str(number) if number <= described else ""
+        rows.append([number, short, f"{sign}{s.code}", s.code, s.facet.title(), s.text.rstrip(".")])
+    return _table(["Full#", "Short#", "Sign", "Key", "Facet", "Item"], rows)
+
+
+def write_papi(folder: Path, rng: Random) -> None:
+    """Write 200 people, the item key, the split into describing and scored items, and a description of each person."""
+    statements = questionnaire(rng)
+    described = DESCRIBING_ROUNDS * 30
+    people = [draw_person(rng, 1000 + k, statements) for k in range(_PEOPLE)]
+    write_json(folder / "Test-set.json", [_person_row(rng, person) for person in people])
+    atomic_write_text(folder / "IPIP-NEO-ItemKey.csv", _item_key(statements, described))
+    numbers = list(range(1, len(statements) + 1))
+    write_json(folder / "mpi_300_split.json", {"train_index": numbers[:described], "test_index": numbers[described:]})
+    for size in (described, len(statements)):
+        name = "mpi_120.csv" if size == described else "mpi_300.csv"
+        rows = [[s.facet.title(), s.text, LETTER_OF_TRAIT[s.trait], s.key] for s in statements[:size]]
+        atomic_write_text(folder / name, _table(["label_raw", "text", "label_ocean", "key"], rows))
+    prompts = []
+    for person in people:
+        levels = {trait: round(2 * level) / 2 for trait, level in person.levels.items()}
+        text = f"{by_adjectives(rng, levels)} {by_habits(rng, levels)}".strip()
+        prompts.append({"case": person.case, "output": [text]})
+    write_json(folder / "personality_prompt.json", prompts)
+
+
+def write_personality_bench(folder: Path, rng: Random) -> None:
+    """Write open situational questions of each trait (test held out, search not) and persona descriptions."""
+    for trait in BIG_FIVE:
+        for part, count, split in (("test", _QUESTIONS, "held_out"), ("search", _SEARCH_QUESTIONS, "train")):
+            rows: dict[str, dict] = {}
+            while len(rows) < count:
+                situation = draw_situation(rng, rng.choice(lexicon()[trait]), "held_out" if split == "held_out" else "train")
+                question = f"{situation.text} {rng.choice(ACTION_QUESTIONS)}"
+                rows[question] = {"question": question}
+            atomic_write_text(folder / part / f"{trait.title()}.json", _json_lines(list(rows.values())))
+    lines = []
+    for _ in range(_DESCRIPTIONS):
+        line = {}
+        for trait in BIG_FIVE:
+            for key, level in ((trait.title(), 1.0), (f"{trait.title()}_reversed", -1.0)):
+                line[key] = f"{by_adjectives(rng, {trait: level}, 'held_out')} {by_habits(rng, {trait: level}, 'held_out')}"
+        lines.append(line)
+    atomic_write_text(folder / "description.json", _json_lines(lines))
+
+
+def write_trait(folder: Path, rng: Random) -> None:
+    """Write multiple-choice items of all eight traits, five in a situation of each facet in turn."""
+    rows: list[dict] = []
+    for trait in TRAITS:
+        facets = all_facets((trait,))
+        for i in range(_CHOICES):
+            item = draw_choice(rng, facets[i % len(facets)], "held_out")
+            row: dict = {"personality": trait.title(), "situation": item.situation.text, "query": rng.choice(CHOICE_QUERIES)}
+            names = ("response_high1", "response_high2", "response_low1", "response_low2")
+            row |= dict(zip(names, item.options, strict=True))
+            rows.append(row | {"idx": len(rows), "split": "test"})
+    write_json(folder / "TRAIT.json", rows)
+
+
+def write_side_effects(folder: Path, rng: Random) -> None:
+    """Write multiple-choice items on safety and on hallucination: `options`, of which those in `right` are right."""
+    for kind in ("safety", "hallucination"):
+        rows = []
+        for _ in range(_TALK):
+            item = draw_talk_choice(rng, "held_out", kind)
+            options = rng.sample(item.options, len(item.options))
+            right = [options.index(text) for text in item.options[:2]]
+            rows.append({"question": item.text, "options": options, "right": sorted(right)})
+        write_json(folder / f"{kind}.json", rows)
+
+
+def main() -> None:
+    """Write every sample data set; the same seed gives the same files."""
+    parser = argparse.ArgumentParser(description="Write the sample data sets in the published schemas.")
+    parser.add_argument("--out", type=Path, default=Path("assets/data"), help="the folder to write to")
+    parser.add_argument("--seed", type=int, default=1, help="the seed of every choice")
+    args = parser.parse_args()
+    writers = {
+        "personality_edit": write_personality_edit,
+        "papi": write_papi,
+        "personality_bench": write_personality_bench,
+        "trait": write_trait,
+        "side_effects": write_side_effects,
+    }
+    for name, write in writers.items():
+        write(args.out / name, Random(f"{args.seed}/{name}"))  # noqa: S311 - no secret depends on it
+
+
+if __name__ == "__main__":
+    main()
