@@ -100,7 +100,7 @@ class RecordMeans(Metric):
         self.add_state("records", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("empty_records", torch.tensor(0), dist_reduce_fx="sum")
         if keep_records:
-            # flat float32, since a process without any record takes part in the gathering with an empty tensor like that
+            # flat float32: a process without any record joins the gathering with an empty tensor of that form
             self.add_state("kept", [], dist_reduce_fx="cat")
 
     def _add(self, values: Tensor, known: Tensor, empty: Tensor) -> None:

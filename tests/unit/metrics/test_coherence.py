@@ -14,7 +14,7 @@ from tests.unit.metrics.tester import check_metric, check_two_processes
 FLUENT = "Long walks by the sea calm me down, and I come home with fresh ideas for the whole week."
 OTHER = "Crowds wear me out quickly; a quiet evening with one good friend is what I would pick any day."
 BROKEN = "yes yes yes yes yes yes yes yes yes"
-BATCHES = [
+BATCHES: list[dict[str, list[str]]] = [
     {"before": [FLUENT, FLUENT, BROKEN], "after": [OTHER, BROKEN, FLUENT]},
     {"before": [FLUENT], "after": [""]},
     {"before": [OTHER, OTHER], "after": [FLUENT, OTHER]},

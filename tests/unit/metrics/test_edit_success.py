@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from metrics.edit_success import EditSuccess, edit_success, edit_success_from_log_probs
 from metrics.token_log_probs import label_log_probs, shifted
@@ -18,7 +17,7 @@ VOCABULARY = 11
 PARTS = ("edit_success", "z_per", "z_topic_raw", "mean_logp_same_post", "mean_logp_other_post")
 
 
-def _batch(seed: int, layout: Sequence[tuple[int, int]], spread: float = 2.0) -> dict[str, Tensor]:
+def _batch(seed: int, layout: Sequence[tuple[int, int]], spread: float = 2.0) -> dict[str, Any]:
     """Records with (same rows, other rows) each; answers of different lengths under left padding."""
     source = torch.Generator().manual_seed(seed)
     same = [flag for ours, others in layout for flag in [True] * ours + [False] * others]
@@ -118,7 +117,7 @@ def test_a_record_without_any_row_is_empty_when_their_number_is_given() -> None:
     parts = edit_success(*(batch[k] for k in ("pre", "post", "labels", "mask", "same_mask", "record")), num_records=4)
     assert parts.empty.tolist() == [False, True, False, True]
     metric = EditSuccess()
-    metric.update(**batch, num_records=4)  # type: ignore[arg-type]
+    metric.update(**batch, num_records=4)
     assert metric.compute()["empty_records"] == 2
     assert torch.isfinite(metric.compute()["edit_success"])
 
@@ -139,7 +138,7 @@ def test_a_broken_model_is_not_taken_for_an_empty_record() -> None:
     batch = _batch(7, [(2, 2), (1, 1)])
     batch["post"][0] = torch.nan
     metric = EditSuccess()
-    metric.update(**batch)  # type: ignore[arg-type]
+    metric.update(**batch)
     assert metric.compute()["empty_records"] == 0
     assert torch.isnan(metric.compute()["edit_success"])
     assert math.isnan(metric.intervals()["edit_success"].low)
@@ -157,8 +156,8 @@ def test_gradients_reach_the_logits() -> None:
 def test_intervals_are_over_records_and_paired_against_the_base() -> None:
     base, edited = EditSuccess(), EditSuccess()
     for batch in BATCHES:
-        base.update(**(batch | {"post": batch["pre"]}))  # type: ignore[arg-type]
-        edited.update(**batch)  # type: ignore[arg-type]
+        base.update(**(batch | {"post": batch["pre"]}))
+        edited.update(**batch)
     interval = edited.intervals()["edit_success"]
     assert interval.n == 6
     assert interval.low < interval.value < interval.high

@@ -37,7 +37,8 @@ def check_metric(make: MakeMetric, batches: Sequence[Batch], reference: Referenc
     halves[0].merge_state(halves[1])
     agree(halves[0].compute(), expected, rtol)
 
-    for copied in (pickle.loads(pickle.dumps(whole)), whole.clone(), copy.deepcopy(whole)):
+    pickled = pickle.loads(pickle.dumps(whole))  # noqa: S301
+    for copied in (pickled, whole.clone(), copy.deepcopy(whole)):
         agree(copied.compute(), expected, rtol)
         copied.update(**batches[0])
         agree(copied.compute(), reference([*batches, batches[0]]), rtol)
@@ -77,7 +78,7 @@ def agree(got: Mapping[str, Any], want: Mapping[str, Any], rtol: float) -> None:
     for name, value in want.items():
         torch.testing.assert_close(
             torch.as_tensor(got[name]).double(), torch.as_tensor(value).double(), rtol=rtol, atol=rtol, equal_nan=True,
-            msg=lambda detail, name=name: f"{name}: {detail}",
+            msg=f"{name}: expected {value}, got {got[name]}",
         )  # fmt: skip
 
 
