@@ -1,0 +1,70 @@
+# Every target makes or reuses one virtual environment with the dev extra; nothing is installed outside of it.
+#   make PYTHON=python3.12 test      another interpreter
+#   make TORCH=torch==2.12.0 test    another torch (see the range in pyproject.toml)
+# For a CUDA or ROCm build of torch, point pip at the matching index first, e.g. through PIP_INDEX_URL.
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed-with-dev
+# Neither the built-in model nor its data come from a network; a lookup would only slow things down.
+OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1
+QUICKSTART := runs/quickstart
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install quickstart test lint bench bench-mend organism organism-check faults readme
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make the virtual environment, if pyproject.toml is newer than it
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); ok or sys.exit("OceanTune needs Python 3.11, \
+	3.12 or 3.13, but $(PYTHON) is " + sys.version.split()[0] + "; try make PYTHON=python3.11")'
+	@echo "== virtual environment in $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+	@echo "== $(TORCH), from wherever pip is configured to look"
+	$(RUN) -m pip install "$(TORCH)"
+	@$(RUN) -c 'import torch; gpu = torch.version.cuda or torch.version.hip; \
+	print("== pip offered torch", torch.__version__, "built for", "GPUs, " + gpu if gpu else "CPUs only")'
+	@echo "== OceanTune and the dev extra"
+	$(RUN) -m pip install -e ".[dev]"
+	@touch $@
+
+quickstart: $(INSTALLED) ## train MEND on the built-in model, evaluate it on held-out topics, print the table
+	@echo "== training a MEND editor for tiny-ocean (a few minutes on two cores)"
+	$(OFFLINE) $(RUN) train.py fit --config configs/mend/quickstart.yaml --trainer.default_root_dir $(QUICKSTART)
+	@echo "== base against edited model on topics that the editor has not seen"
+	$(OFFLINE) $(RUN) evaluate.py --config configs/eval/personality_edit/mend.yaml \
+		--ckpt_path $(QUICKSTART)/checkpoints/last.ckpt --trainer.default_root_dir $(QUICKSTART)
+
+test: $(INSTALLED) ## the whole suite with doctests: offline, on the CPU
+	@echo "== tests"
+	$(OFFLINE) CUDA_VISIBLE_DEVICES= $(RUN) -m pytest
+
+lint: $(INSTALLED) ## ruff (rules and format) and mypy
+	@echo "== ruff"
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	@echo "== mypy"
+	$(RUN) -m mypy .
+
+bench: bench-mend ## every benchmark
+
+bench-mend: $(INSTALLED) ## a MEND step against a plain reference of the published procedure -> benchmarks/mend.json
+	$(OFFLINE) $(RUN) -m benchmarks.mend
+
+organism: $(INSTALLED) ## train the built-in model from scratch (hours on a CPU; run again to go on)
+	$(OFFLINE) $(RUN) train.py fit --config configs/organism/tiny-ocean.yaml
+
+organism-check: $(INSTALLED) ## the built-in model's competence -> assets/tiny-ocean/competence.json
+	$(OFFLINE) $(RUN) -m organism.check
+
+faults: $(INSTALLED) ## bad input and killed runs, in the full counts
+	$(OFFLINE) CUDA_VISIBLE_DEVICES= FAULTS=full $(RUN) -m pytest tests/faults
+
+readme: $(INSTALLED) ## write the figures of the committed results files into README.md
+	$(RUN) -m benchmarks.readme

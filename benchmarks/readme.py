@@ -1,0 +1,240 @@
+"""Write the figures of committed results files into README.md, so that none of them is ever typed by hand.
+
+Run as `python -m benchmarks.readme`. A block of the README between `<!-- figures:NAME -->` and `<!-- /figures:NAME -->`
+is replaced as a whole; a figure whose file or entry is missing is a dash.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from files.atomic import atomic_write_text, write_json
+from files.errors import InputError, exit_on_input_error
+from files.readers import read_json
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+QUICKSTART = Path("benchmarks/quickstart.json")
+COMPETENCE = Path("assets/tiny-ocean/competence.json")
+MEND = Path("benchmarks/mend.json")
+DASH = "-"
+
+# The figures shown, each with what it means.
+QUICKSTART_FIGURES = {
+    "edit_success": "edit success: the target trait's opinions are favoured over the other traits' (higher is better)",
+    "drawdown": "drawdown: what is said about other topics moves (lower is better)",
+    "coherent_rate": "share of topics whose answers read well both before and after the edit (higher is better)",
+}
+COMPETENCE_FIGURES = {
+    "persona_among_ten": "the opinion of the persona in the prompt is the likeliest of ten",
+    "topic_named": "an answer names the topic that it was asked about",
+    "in_context": "the trait of the examples in the prompt is followed",
+    "questionnaire_mae": "questionnaire answers under a persona: distance on the scale of 1 to 5 (lower is better)",
+    "questionnaire_parsed": "questionnaire answers that can be read",
+    "choice_follow": "multiple choice follows a high or low persona",
+    "neutral": "share of high choices without a persona, lowest to highest trait (a half is neutral)",
+    "coherent_rate": "answers that read well",
+}
+MEND_FIGURES = {
+    "speedup": "time of a reference step / time of ours",
+    "memory_ratio": "memory of our step / memory of a reference step, above what both must hold",
+    "max_abs_diff": "largest difference of losses and gradients, each gradient scaled by the reference's largest entry",
+}
+
+Row = Sequence[str]
+Block = Callable[[Path, str], str]
+
+
+def figure(value: Any) -> str:
+    """A number as the README shows it; several numbers as their range; anything else as a dash.
+
+    >>> figure(0.70311), figure(0.00001234), figure(1200.5), figure(None)
+    ('0.703', '1.2e-05', '1200', '-')
+    >>> figure({"openness": 0.41, "extraversion": 0.58})
+    '0.410 to 0.580'
+    """
+    if isinstance(value, dict) and value:
+        values = [one for one in value.values() if _is_number(one)]
+        return f"{figure(min(values))} to {figure(max(values))}" if values else DASH
+    if not _is_number(value):
+        return DASH
+    if value == 0 or 0.001 <= abs(value) < 100:
+        return f"{value:.3f}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1e}"
+
+
+def with_interval(value: Any, low: Any, high: Any) -> str:
+    """A number with its interval, where it has one.
+
+    >>> with_interval(0.7, 0.68, 0.72), with_interval(0.7, None, None)
+    ('0.700 [0.680, 0.720]', '0.700')
+    """
+    if _is_number(value) and _is_number(low) and _is_number(high):
+        return f"{figure(value)} [{figure(low)}, {figure(high)}]"
+    return figure(value)
+
+
+def table(header: Row, rows: Sequence[Row]) -> str:
+    """A Markdown table; no cell may hold a vertical bar.
+
+    >>> print(table(("a", "b"), [("1", "x")]))
+    | a | b |
+    |---|---|
+    | 1 | x |
+    """
+    first, *rest = [f"| {' | '.join(row)} |" for row in (header, *rows)]
+    return "\n".join([first, f"|{'---|' * len(header)}", *rest])
+
+
+def quickstart_block(root: Path, _inside: str) -> str:
+    """What the quickstart printed: base against edited model."""
+    found = {row["metric"]: row for row in _headline(root, "mend")}
+    rows = []
+    for metric, meaning in QUICKSTART_FIGURES.items():
+        row = found.get(metric, {})
+        edited = with_interval(row.get("value"), row.get("ci_low"), row.get("ci_high"))
+        rows.append((f"`{metric}`", figure(row.get("base_value")), edited, meaning))
+    return f"{table(('metric', 'base', 'MEND [95 % interval]', 'meaning'), rows)}\n\n{_origin(found.values())}"
+
+
+def methods_block(root: Path, inside: str) -> str:
+    """The table of methods: the first three columns as they stand in the README, the others from the results.
+
+    Raises:
+        InputError: A row does not begin with method, paper and a configuration in `configs/<method>/`.
+    """
+    rows = []
+    for line in inside.strip().splitlines()[2:]:
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        named = re.search(r"configs/(\w+)/", cells[2]) if len(cells) >= 3 else None
+        if named is None:
+            raise InputError(
+                "has no configuration",
+                file=root / "README.md",
+                row="table of methods",
+                expected="| method | paper | `configs/<method>/<name>.yaml` |",
+                got=line,
+            )
+        found = _headline(root, named[1])
+        last = found[0] if found else {}
+        figures = "; ".join(
+            f"{row['metric']} {figure(row.get('value'))} (base {figure(row.get('base_value'))})"
+            for row in found
+            if row["metric"] in QUICKSTART_FIGURES
+        )
+        commit = str(last.get("commit") or DASH)[:8]
+        shown = figure(last.get("seconds")), figure(last.get("peak_memory_mb")), commit
+        rows.append((*cells[:3], figures or DASH, *shown))
+    return table(("method", "paper", "configuration", "figures", "evaluation s", "peak MB", "commit"), rows)
+
+
+def competence_block(root: Path, _inside: str) -> str:
+    """What the built-in model can do on held-out topics and wordings."""
+    return _flat_table(root / COMPETENCE, COMPETENCE_FIGURES)
+
+
+def mend_block(root: Path, _inside: str) -> str:
+    """A MEND training step against a plain reference of the published procedure."""
+    return _flat_table(root / MEND, MEND_FIGURES)
+
+
+BLOCKS: dict[str, Block] = {
+    "quickstart": quickstart_block,
+    "methods": methods_block,
+    "competence": competence_block,
+    "bench-mend": mend_block,
+}
+
+
+def filled(text: str, root: Path) -> str:
+    """The README with each of its blocks written anew from the files below `root`.
+
+    Raises:
+        InputError: A block is unknown or not closed, or a results file cannot be read.
+    """
+    for name in re.findall(r"<!-- figures:([\w-]+) -->", text):
+        start, end = f"<!-- figures:{name} -->", f"<!-- /figures:{name} -->"
+        if name not in BLOCKS:
+            raise InputError("is no block of figures", field=name, expected=f"one of {', '.join(BLOCKS)}")
+        before, _, rest = text.partition(start)
+        inside, closed, after = rest.partition(end)
+        if not closed:
+            raise InputError("a block of figures is not closed", field=name, expected=end)
+        text = f"{before}{start}\n{BLOCKS[name](root, inside)}\n{end}{after}"
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write README.md, or only compare it.
+
+    Returns:
+        0, or 1 if `--check` finds that README.md is not what the results files say.
+
+    Raises:
+        InputError: A file is missing or malformed.
+    """
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.readme", description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if README.md is not up to date")
+    parser.add_argument(
+        "--quickstart",
+        metavar="RESULTS",
+        type=Path,
+        help=f"first keep this results.json of a quickstart as {QUICKSTART}",
+    )
+    parser.add_argument("--root", type=Path, default=REPOSITORY, help="folder of README.md (default: this checkout)")
+    options = parser.parse_args(arguments)
+    if options.quickstart is not None:
+        write_json(options.root / QUICKSTART, read_json(options.quickstart))
+    readme = options.root / "README.md"
+    if not readme.is_file():
+        raise InputError("does not exist", file=readme, expected="README.md", fix="check --root")
+    text = readme.read_text(encoding="utf-8")
+    new = filled(text, options.root)
+    if options.check:
+        return int(new != text)
+    atomic_write_text(readme, new)
+    return 0
+
+
+def _headline(root: Path, method: str) -> list[dict[str, Any]]:
+    """Rows of the quickstart's results for a method over all personas."""
+    path = root / QUICKSTART
+    if not path.exists():
+        return []
+    content = read_json(path)
+    if not isinstance(content, list) or not all(isinstance(row, dict) and "metric" in row for row in content):
+        raise InputError("is not a results file", file=path, expected="a list of rows with a metric", got=content)
+    return [row for row in content if row.get("persona") == "all" and row.get("method") == method]
+
+
+def _origin(rows: Any) -> str:
+    """Which code and how many records the figures were taken with."""
+    for row in rows:
+        commit = str(row.get("commit") or "an unknown commit")[:8]
+        return f"{row.get('n')} held-out topics, seed {row.get('seed')}, commit {commit}."
+    return "No results are committed yet."
+
+
+def _flat_table(path: Path, meanings: dict[str, str]) -> str:
+    content = read_json(path) if path.exists() else {}
+    if not isinstance(content, dict):
+        raise InputError("is not a file of figures", file=path, expected="a number under each named key", got=content)
+    rows = []
+    for key, meaning in meanings.items():
+        interval = content.get(f"{key}_ci")
+        low, high = interval if isinstance(interval, list) and len(interval) == 2 else (None, None)
+        rows.append((f"`{key}`", with_interval(content.get(key), low, high), meaning))
+    return table(("figure", "value [95 % interval]", "meaning"), rows)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        sys.exit(main())

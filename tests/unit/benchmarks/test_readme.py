@@ -1,0 +1,105 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.readme import COMPETENCE, MEND, QUICKSTART, filled, main
+from files.errors import InputError
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+README = """# Title
+<!-- figures:quickstart -->
+stale line
+<!-- /figures:quickstart -->
+text between
+<!-- figures:methods -->
+| method | paper | configuration |
+|---|---|---|
+| MEND | a paper | `configs/mend/quickstart.yaml` |
+| Novel | another | `configs/novel/quickstart.yaml` |
+<!-- /figures:methods -->
+<!-- figures:competence --><!-- /figures:competence -->
+<!-- figures:bench-mend -->
+<!-- /figures:bench-mend -->
+end
+"""
+
+
+def _write(root, path, content):
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_text(json.dumps(content))
+
+
+@pytest.fixture
+def root(tmp_path):
+    row = {"method": "mend", "seed": 1, "n": 100, "commit": "0123456789abcdef", "seconds": 31.5, "peak_memory_mb": 512}
+    success = row | {"persona": "all", "metric": "edit_success", "value": 0.71, "ci_low": 0.69, "ci_high": 0.73}
+    part = row | {"persona": "extraversion+", "metric": "edit_success/extraversion+", "value": 0.999}
+    _write(tmp_path, QUICKSTART, [success | {"base_value": 0.5}, part])
+    _write(tmp_path, COMPETENCE, {"topic_named": 0.95, "topic_named_ci": [0.93, 0.97], "neutral": {"o": 0.4, "c": 0.6}})
+    _write(tmp_path, MEND, {"speedup": 1.75})
+    (tmp_path / "README.md").write_text(README)
+    return tmp_path
+
+
+def test_figures_come_from_the_files_and_missing_ones_are_dashes(root):
+    text = filled(README, root)
+    assert "| `edit_success` | 0.500 | 0.710 [0.690, 0.730] |" in text
+    assert "| `drawdown` | - | - |" in text
+    assert "100 held-out topics, seed 1, commit 01234567." in text
+    assert "edit_success 0.710 (base 0.500) | 31.500 | 512 | 01234567 |" in text
+    assert "| Novel | another | `configs/novel/quickstart.yaml` | - | - | - | - |" in text
+    assert "| `topic_named` | 0.950 [0.930, 0.970] |" in text
+    assert "| `neutral` | 0.400 to 0.600 |" in text
+    assert "| `speedup` | 1.750 |" in text
+    assert "0.999" not in text
+    assert "stale line" not in text
+    assert text.startswith("# Title\n")
+    assert text.endswith("end\n")
+
+
+def test_without_any_file_everything_is_a_dash(tmp_path):
+    text = filled(README, tmp_path)
+    assert "No results are committed yet." in text
+    assert "0." not in text.replace("1.", "")
+
+
+def test_writing_twice_changes_nothing_more(root):
+    assert main(["--root", str(root), "--check"]) == 1
+    assert main(["--root", str(root)]) == 0
+    assert main(["--root", str(root), "--check"]) == 0
+    assert filled(filled(README, root), root) == filled(README, root)
+
+
+def test_results_of_a_run_are_kept_as_the_committed_ones(root, tmp_path_factory):
+    run = tmp_path_factory.mktemp("run") / "results.json"
+    rows = json.loads((root / QUICKSTART).read_text())
+    rows[0]["value"] = 0.8
+    run.write_text(json.dumps(rows))
+    main(["--root", str(root), "--quickstart", str(run)])
+    assert json.loads((root / QUICKSTART).read_text()) == rows
+    assert "0.800 [" in (root / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<!-- figures:novel --><!-- /figures:novel -->", "is no block of figures"),
+        ("<!-- figures:quickstart -->", "is not closed"),
+        ("<!-- figures:methods -->\n| a |\n|---|\n| MEND |\n<!-- /figures:methods -->", "has no configuration"),
+    ],
+)
+def test_a_faulty_readme_is_named(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        filled(text, tmp_path)
+
+
+@pytest.mark.parametrize(("path", "content"), [(QUICKSTART, {}), (QUICKSTART, [1]), (COMPETENCE, []), (MEND, 3)])
+def test_a_faulty_results_file_is_named(root, path, content):
+    _write(root, path, content)
+    with pytest.raises(InputError, match=path.name):
+        filled(README, root)
+
+
+def test_the_committed_readme_says_what_the_committed_files_say():
+    assert main(["--check"]) == 0, "run `make readme`"
