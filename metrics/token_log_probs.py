@@ -1,7 +1,8 @@
 """From logits to one number per token, only where a mask asks for it.
 
-The mask picks positions before anything is cast to float32, so the full (R, T, V) logits never exist in float32 unless
-every position counts. Reductions and exponentials in half precision would be wrong in the first digits or overflow.
+The mask picks positions before anything is cast to float32, and the sums over the vocabulary go block by block
+(`losses/edit.py`), so the full (R, T, V) logits never exist in float32. Sums and exponentials in half precision would
+be wrong in the first digits or overflow.
 """
 
 from typing import Literal
@@ -9,8 +10,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from losses import edit
+
 Variant = Literal["next_token", "as_released"]
-IGNORED = -100
 
 
 def label_log_probs(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
@@ -34,15 +36,14 @@ def label_log_probs(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
     """
     check_rows(logits, labels=labels, mask=mask)
     mask = mask.bool()
-    chosen = exact(logits[mask])
-    picked = chosen.gather(-1, labels[mask].masked_fill(labels[mask] == IGNORED, 0)[:, None]).squeeze(-1)
-    return _placed(picked - chosen.logsumexp(-1), mask)
+    tokens = labels[mask]
+    return _placed(edit.label_log_probs(logits[mask], tokens.masked_fill(tokens == edit.IGNORED_LABEL, 0)), mask)
 
 
 def token_kl(logits_pre: Tensor, logits_post: Tensor, mask: Tensor) -> Tensor:
     """KL divergence of the distribution after from the one before, KL(pre || post), at each masked position.
 
-    A token without any probability before adds nothing.
+    A token without any probability before adds nothing. Gradients flow to the logits after, not to those before.
 
     Args:
         logits_pre: (R, T, V) before; the reference.
@@ -72,10 +73,7 @@ def token_kl(logits_pre: Tensor, logits_post: Tensor, mask: Tensor) -> Tensor:
     if logits_post.shape != logits_pre.shape:
         raise ValueError(f"`logits_post` expected {tuple(logits_pre.shape)} but got {tuple(logits_post.shape)}")
     mask = mask.bool()
-    before = exact(logits_pre[mask]).log_softmax(-1)
-    after = exact(logits_post[mask]).log_softmax(-1)
-    probability = before.exp()
-    return _placed(torch.where(probability > 0, probability * (before - after), 0.0).sum(-1), mask)
+    return _placed(edit.kl_per_position(logits_pre[mask], logits_post[mask]), mask)
 
 
 def shifted(variant: Variant, logits: Tensor, labels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:

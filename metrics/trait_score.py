@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from metrics.records import RecordMeans
+from metrics.token_log_probs import exact
 from personas.traits import TRAITS
 
 OPTIONS = ("A", "B", "C", "D")
@@ -62,6 +63,7 @@ def trait_levels(plain: Tensor, reversed_order: Tensor) -> TraitLevels:
             raise ValueError(
                 f"`{name}` expected probabilities but got {tensor.min().item()}; take exp of log-probabilities"
             )
+    plain, reversed_order = exact(plain), exact(reversed_order)
     total, total_rev = plain.sum(-1, keepdim=True), reversed_order.sum(-1, keepdim=True)
     empty = ~((total > 0) & (total_rev > 0)).squeeze(-1)
     norm, norm_rev = plain / total, reversed_order / total_rev

@@ -10,11 +10,15 @@ from tests.parity.golden import Instance, assert_matches, load_case
 
 
 def _scores(instance: Instance, as_released: bool) -> TraitScores:
-    columns = (
-        [record[field] for record in instance["records"]] for field in ("personality", "likelihood", "likelihood_rev")
+    records = instance["records"]
+    return trait_scoring(
+        [record["personality"] for record in records],
+        [record["likelihood"] for record in records],
+        [record["likelihood_rev"] for record in records],
+        list(instance["expected"]["scores"]),
+        log=_log(instance),
+        as_released=as_released,
     )
-    traits = list(instance["expected"]["scores"])
-    return trait_scoring(*columns, traits, log=_log(instance), as_released=as_released)
 
 
 def _log(instance: Instance) -> bool:
@@ -68,9 +72,8 @@ def test_the_class_gives_the_same(golden_dir: Path, subtests: pytest.Subtests) -
                 option_probabilities([record[side] for record in records], log=_log(instance), as_released=True)
                 for side in ("likelihood", "likelihood_rev")
             )
-            metric.update(
-                plain, reversed_order, torch.tensor([traits.index(record["personality"]) for record in records])
-            )
+            of_record = [traits.index(record["personality"]) for record in records]
+            metric.update(plain, reversed_order, torch.tensor(of_record))
             for trait, score in expected.items():
                 got = metric.compute()[f"trait_score/{trait}"]
                 assert_matches(got, "nan" if score is None else score, {"rtol": 1e-6, "atol": 1e-6}, trait)

@@ -55,16 +55,11 @@ def _reference(batches: Sequence[Mapping[str, Any]], missing: int = 0) -> dict[s
     whole = [[error for error in person if error is not None] for person in people]
     sums = [sum(errors) for errors in whole if len(errors) == len(TRAITS)]
     figures = {"alignment_error": sum(sums) / len(sums) if sums else math.nan}
-    for number, trait in enumerate(TRAITS):
-        known = [person[number] for person in people if person[number] is not None]
-        figures[f"alignment_error/{trait}"] = sum(e for e in known if e is not None) / len(known)
-    counts = {
-        "records": len(people),
-        "empty_records": len(people) - len(sums),
-        "items": items,
-        "parse_failures": failures,
-    }
-    return figures | counts
+    for number, name in enumerate(TRAITS):
+        known = [error for error in (person[number] for person in people) if error is not None]
+        figures[f"alignment_error/{name}"] = sum(known) / len(known)
+    figures |= {"records": len(people), "empty_records": len(people) - len(sums)}
+    return figures | {"items": items, "parse_failures": failures}
 
 
 def test_class_against_reference() -> None:
@@ -84,9 +79,9 @@ def test_precision_and_two_processes(tmp_path: Path) -> None:
 
 
 def test_a_reversed_item_counts_for_the_trait_but_not_for_the_distance() -> None:
-    one = {"scores": torch.tensor([4.0, 2.0]), "values": torch.tensor([5, 5]), "traits": torch.tensor([0, 0])}
-    plain = likert_alignment(**one, keys=torch.tensor([1, 1]), num_traits=1)
-    turned = likert_alignment(**one, keys=torch.tensor([1, -1]), num_traits=1)
+    scores, values, traits = torch.tensor([4.0, 2.0]), torch.tensor([5, 5]), torch.tensor([0, 0])
+    plain = likert_alignment(scores, values, torch.tensor([1, 1]), traits, num_traits=1)
+    turned = likert_alignment(scores, values, torch.tensor([1, -1]), traits, num_traits=1)
     assert (plain.mean.item(), turned.mean.item()) == (3.0, 4.0)  # (4 + 2) / 2, (4 + (6 - 2)) / 2
     assert (plain.std.item(), turned.std.item()) == (1.0, 0.0)
     assert plain.alignment_error.item() == turned.alignment_error.item() == 2.0  # (|4 - 5| + |2 - 5|) / 2
