@@ -181,7 +181,7 @@ def sites_of(model: PreTrainedModel, overrides: Mapping[str, Any] | None = None)
 
     Args:
         model: The model.
-        overrides: Module names for want of an entry in the table, or in its place (`LMSpec.sites`); keys as in `Layout`.
+        overrides: Module names for want of an entry in the table, or in its place (`LMSpec.sites`); keys of `Layout`.
 
     Raises:
         InputError: The architecture is not in the table and the overrides do not name its modules, or a name is wrong.

@@ -42,6 +42,7 @@ class _Habits:
 
     accepts_system: bool
     separator: str
+    turn_end: str
 
 
 _habits: WeakKeyDictionary[PreTrainedTokenizerBase, dict[str | None, _Habits]] = WeakKeyDictionary()
@@ -117,6 +118,11 @@ def answer_separator(tokenizer: PreTrainedTokenizerBase) -> str:
     return _habits_of(tokenizer).separator
 
 
+def closing_token(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The token that ends an assistant's turn; empty where the layout has none."""
+    return _habits_of(tokenizer).turn_end
+
+
 def turn_end(tokenizer: PreTrainedTokenizerBase, following: str) -> int:
     """Length of the end-of-turn token that a text begins with and of white space before it; 0 where there is none."""
     specials = sorted({token for token in tokenizer.get_added_vocab() if token}, key=len, reverse=True)
@@ -136,7 +142,7 @@ def _habits_of(tokenizer: PreTrainedTokenizerBase) -> _Habits:
 
 def _find_habits(tokenizer: PreTrainedTokenizerBase) -> _Habits:
     if tokenizer.chat_template is None:
-        return _Habits(accepts_system=True, separator=" ")
+        return _Habits(accepts_system=True, separator=" ", turn_end=tokenizer.eos_token or "")
     system, user, answer = (_stand_in(number) for number in range(3))
     asked: Chat = [{"role": "user", "content": user}]
     try:
@@ -147,7 +153,8 @@ def _find_habits(tokenizer: PreTrainedTokenizerBase) -> _Habits:
     closed, _ = _render_template(tokenizer, [*asked, {"role": "assistant", "content": answer}])
     prompt, _ = _render_template(tokenizer, asked, add_generation_prompt=True)
     separator = closed[len(prompt) : closed.find(answer)] if closed.startswith(prompt) and answer in closed else ""
-    return _Habits(accepts_system, separator)
+    _, _, following = closed.partition(answer)
+    return _Habits(accepts_system, separator, following[: turn_end(tokenizer, following)].strip())
 
 
 def _fit_roles(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> Chat:

@@ -1,0 +1,237 @@
+"""Answers to prompts, in batches whose make-up does not change them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+
+from files.errors import InputError
+from lm.chat import Chat, encode_prompts
+from lm.passes import ForwardRows, Steering, check_length, evaluating, padded
+from lm.template import ROLES, answer_separator, closing_token
+
+_NEXT_TURN = re.compile(r"\n(?:" + "|".join(ROLES) + "):")
+# Tokens read back to see a new turn begin, and to decode the first new token as it reads after the prompt.
+_LOOK_BACK = 8
+
+
+def generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Chat],
+    *,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int,
+    batch_size: int,
+    steering: Steering | None = None,
+) -> list[str]:
+    """Let a model answer prompts.
+
+    A text ends at the end-of-turn or end-of-text token, without it; in the plain layout also where a next turn begins.
+    Generation settings stored with a model (repetition penalties and the like) are not used: what is measured is the
+    model.
+
+    Prompts are computed in order of length. Every row draws its own random numbers, from the seed, its prompt and how
+    often that prompt came before in the list; so neither the batch size nor the other prompts change a text beyond
+    rounding, and the program's random state is left alone.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        prompts: Chats; one that ends with an assistant message is continued inside it.
+        max_new_tokens: Most tokens of one answer.
+        temperature: 0 takes the likeliest token, higher values sample.
+        top_p: Sample from the smallest set of likeliest tokens with at least this probability.
+        seed: Seed of the sampling.
+        batch_size: Most rows computed at once.
+        steering: What steers each prompt; its keys are in the order of the prompts.
+
+    Returns:
+        The new text of each prompt, in the order of the prompts.
+
+    Raises:
+        InputError: A chat is malformed, an option out of range, or a prompt with its answer longer than the model can
+            read.
+    """
+    _check_options(max_new_tokens, temperature, top_p, batch_size)
+    if steering is not None:
+        steering.check(len(prompts))
+    encoded = encode_prompts(tokenizer, prompts)
+    check_length(model, max(map(len, encoded), default=0) + max_new_tokens, "a prompt with its answer")
+    uniforms = _uniforms(encoded, max_new_tokens, seed)
+    order = sorted(range(len(encoded)), key=lambda row: (len(encoded[row]), row))
+    texts = [""] * len(encoded)
+    stops = _stops(model, tokenizer)
+    with evaluating(model), _own_settings(model, tokenizer, max_new_tokens) as inner:
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            ids, mask = padded([encoded[row] for row in rows], "left", model.device)
+            sampler = RowSampler(uniforms[rows].to(model.device), ids.shape[1], temperature, top_p)
+            with _steered(steering, rows, mask):
+                output = inner.generate(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    logits_processor=LogitsProcessorList([sampler] if temperature > 0 else []),
+                    stopping_criteria=StoppingCriteriaList(
+                        [NextTurn(tokenizer, ids.shape[1])] if tokenizer.chat_template is None else []
+                    ),
+                )
+            for row, new in zip(rows, output[:, ids.shape[1] :].tolist(), strict=True):
+                end = next((place for place, token in enumerate(new) if token in stops), len(new))
+                texts[row] = _text(tokenizer, encoded[row], new[:end], prompts[row])
+    return texts
+
+
+class RowSampler(LogitsProcessor):
+    """Draws one token per row from the row's own random numbers, and leaves that token alone possible.
+
+    Args:
+        uniforms: A random number in [0, 1) for each row and step (B, steps).
+        prompt_width: Width of the prompts, from which the step is counted.
+        temperature: Divides the logits.
+        top_p: Smallest total probability of the likeliest tokens that are drawn from.
+    """
+
+    def __init__(self, uniforms: Tensor, prompt_width: int, temperature: float, top_p: float) -> None:
+        self.uniforms = uniforms
+        self.prompt_width = prompt_width
+        self.temperature = temperature
+        self.top_p = top_p
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Logits (B, V) that are 0 for the token drawn and -inf for the others."""
+        uniform = self.uniforms[:, input_ids.shape[1] - self.prompt_width]
+        drawn = draw_tokens(scores, uniform, self.temperature, self.top_p)
+        return torch.full_like(scores, -torch.inf).scatter(-1, drawn.unsqueeze(-1), 0.0)
+
+
+class NextTurn(StoppingCriteria):
+    """Ends a row where its answer goes on to another speaker's turn (layouts without an end-of-turn token).
+
+    Args:
+        tokenizer: Decodes the rows.
+        prompt_width: Width of the prompts, where the answers begin.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, prompt_width: int) -> None:
+        self.tokenizer = tokenizer
+        self.prompt_width = prompt_width
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002
+        """Which rows are done (B,)."""
+        recent = input_ids[:, max(self.prompt_width, input_ids.shape[1] - _LOOK_BACK) :]
+        done = [_NEXT_TURN.search(self.tokenizer.decode(ids)) is not None for ids in recent.tolist()]
+        return torch.tensor(done, device=input_ids.device)
+
+
+def draw_tokens(logits: Tensor, uniform: Tensor, temperature: float, top_p: float) -> Tensor:
+    """Sample one token per row (B,) from logits (B, V), given one random number per row (B,).
+
+    The tokens are laid out by falling probability, and the one under the random number is taken.
+
+    >>> logits = torch.tensor([[0.0, 2.0, 1.0]])
+    >>> [int(draw_tokens(logits, torch.tensor([u]), 1.0, 1.0)) for u in (0.0, 0.7, 0.95)]
+    [1, 2, 0]
+    >>> int(draw_tokens(logits, torch.tensor([0.95]), 1.0, top_p=0.6))
+    1
+    """
+    probabilities, tokens = (logits.float() / temperature).softmax(-1).sort(dim=-1, descending=True, stable=True)
+    cumulative = probabilities.cumsum(-1)
+    # A token stays in the set as long as the likelier ones fall short of top_p; the likeliest always does.
+    kept = ((cumulative - probabilities) < top_p).sum(-1, keepdim=True)
+    target = uniform.unsqueeze(-1) * cumulative.gather(-1, kept - 1)
+    place = torch.minimum((cumulative <= target).sum(-1, keepdim=True), kept - 1)
+    return tokens.gather(-1, place).squeeze(-1)
+
+
+def _check_options(max_new_tokens: int, temperature: float, top_p: float, batch_size: int) -> None:
+    for name, value, fits, expected in (
+        ("max_new_tokens", max_new_tokens, max_new_tokens >= 1, "1 or more"),
+        ("temperature", temperature, temperature >= 0, "0 or more"),
+        ("top_p", top_p, 0 < top_p <= 1, "more than 0 and at most 1"),
+        ("batch_size", batch_size, batch_size >= 1, "1 or more"),
+    ):
+        if not fits:
+            raise InputError("option out of range", field=name, expected=expected, got=value)
+
+
+def _uniforms(encoded: Sequence[Sequence[int]], steps: int, seed: int) -> Tensor:
+    """A random number in [0, 1) for each prompt and step (N, steps)."""
+    seen: Counter[tuple[int, ...]] = Counter()
+    numbers = torch.empty(len(encoded), steps)
+    for row, ids in enumerate(encoded):
+        name = tuple(ids)
+        digest = hashlib.sha256(repr((seed, name, seen[name])).encode()).digest()
+        seen[name] += 1
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+        numbers[row] = torch.rand(steps, generator=generator)
+    return numbers
+
+
+@contextmanager
+def _own_settings(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_new_tokens: int
+) -> Iterator[PreTrainedModel]:
+    """Put our generation settings in the place of the model's; any passed to `generate` would be mixed with those."""
+    # An adapted model is generated from beneath its wrapper, which would copy the settings around.
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    stored = inner.generation_config
+    pad = tokenizer.pad_token_id
+    try:
+        inner.generation_config = GenerationConfig(
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            eos_token_id=_stops(inner, tokenizer) or None,
+            pad_token_id=0 if pad is None else pad,
+        )
+        yield inner
+    finally:
+        inner.generation_config = stored
+
+
+def _stops(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens that end a text: those the model and the tokenizer name, and the one the layout ends a turn with."""
+    stored = model.generation_config.eos_token_id if model.generation_config is not None else None
+    stops = {*([stored] if isinstance(stored, int) else stored or [])}
+    if tokenizer.eos_token_id is not None:
+        stops.add(tokenizer.eos_token_id)
+    if closing_token(tokenizer):
+        stops.add(tokenizer.convert_tokens_to_ids(closing_token(tokenizer)))
+    return sorted(stops)
+
+
+def _steered(steering: Steering | None, rows: list[int], mask: Tensor) -> AbstractContextManager[object]:
+    """The steering of one batch, for all its steps."""
+    if steering is None:
+        return nullcontext()
+    keys = torch.tensor([steering.keys[row] for row in rows], device=mask.device)
+    return steering.enter(ForwardRows(keys, mask, torch.zeros_like(mask, dtype=torch.bool)))
+
+
+def _text(tokenizer: PreTrainedTokenizerBase, prompt: list[int], new: list[int], chat: Chat) -> str:
+    """The new tokens as text, as they read after the prompt, up to the end of the turn."""
+    context = prompt[-_LOOK_BACK:]
+    before = tokenizer.decode(context, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    both = tokenizer.decode([*context, *new], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    text = both[len(before) :] if both.startswith(before) else tokenizer.decode(new, skip_special_tokens=True)
+    if tokenizer.chat_template is None:
+        text = _NEXT_TURN.split(text, maxsplit=1)[0]
+    opened = chat[-1]["role"] == "assistant"
+    return text if opened else text.removeprefix(answer_separator(tokenizer))

@@ -1,0 +1,157 @@
+"""One forward pass over padded rows: positions, masks, cached states before them, and what steers each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache, PreTrainedModel
+
+from files.errors import InputError
+
+# Keys and values of every layer, each (B, heads, T, head_dim).
+States = list[tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class ForwardRows:
+    """What the rows of one forward pass are.
+
+    Attributes:
+        keys: The steering key of each row's prompt (B,).
+        attention_mask: 1 on tokens, 0 on padding, over the cached tokens and those of this pass (B, cached + T).
+        answer_mask: True on those tokens of this pass that belong to a continuation, not to the prompt (B, T).
+    """
+
+    keys: Tensor
+    attention_mask: Tensor
+    answer_mask: Tensor
+
+
+@dataclass(frozen=True)
+class Steering:
+    """How to steer the rows of a batch whatever order and company they are computed in.
+
+    Attributes:
+        enter: Called before each forward pass; the context it returns is active during the pass. An intervention with a
+            row per record does `lambda rows: applied(lm, edit.rows(rows.keys))`.
+        keys: For each prompt what steers it, such as the number of its record. Prompts with one key must be steered
+            alike: they may share the computation of a common beginning.
+    """
+
+    enter: Callable[[ForwardRows], AbstractContextManager[object]]
+    keys: Sequence[int]
+
+    def check(self, prompts: int) -> None:
+        """Refuse keys that do not match the prompts.
+
+        Raises:
+            ValueError: There is not one key per prompt.
+        """
+        if len(self.keys) != prompts:
+            raise ValueError(f"expected one steering key per prompt ({prompts}), got {len(self.keys)}")
+
+
+@dataclass
+class Rows:
+    """Token rows to run after states that are already computed.
+
+    Attributes:
+        ids: Token ids (B, T).
+        mask: 1 on tokens, 0 on padding (B, T).
+        keys: Steering keys (B,).
+        past: Cached states of the tokens before, None at the beginning.
+        past_mask: 1 on cached tokens, 0 on cached padding (B, cached).
+        is_answer: Whether these tokens belong to continuations.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    keys: Tensor
+    past: States | None = None
+    past_mask: Tensor | None = None
+    is_answer: bool = False
+
+
+def forward(model: PreTrainedModel, rows: Rows, steering: Steering | None, last_only: bool) -> tuple[Tensor, States]:
+    """Run rows through a model.
+
+    Args:
+        model: The model.
+        rows: What to run; the past it names is left as it is.
+        steering: What to apply, if anything.
+        last_only: Compute logits at the last position only.
+
+    Returns:
+        The logits (B, 1 or T, V) in the model's number format, and the states of all tokens so far.
+    """
+    mask = rows.mask if rows.past_mask is None else torch.cat([rows.past_mask, rows.mask], dim=1)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -rows.ids.shape[1] :]
+    answer_mask = rows.mask.bool() & rows.is_answer
+    # Without a configuration the cache keeps every token of sliding-window layers too, so that it can be cut anywhere;
+    # the window itself is in the attention mask.
+    cache = DynamicCache(rows.past) if rows.past else DynamicCache()
+    with steering.enter(ForwardRows(rows.keys, mask, answer_mask)) if steering else nullcontext():
+        output = model(
+            input_ids=rows.ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1 if last_only else 0,
+        )
+    return output.logits, [(layer.keys, layer.values) for layer in output.past_key_values.layers]
+
+
+def padded(sequences: Sequence[Sequence[int]], side: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Token ids and mask (B, T) of sequences of different length, padded with token 0, which the mask hides.
+
+    >>> padded([[5, 6], [7]], "left", torch.device("cpu"))
+    (tensor([[5, 6],
+            [0, 7]]), tensor([[1, 1],
+            [0, 1]]))
+    """
+    width = max(len(sequence) for sequence in sequences)
+    ids, mask = [], []
+    for sequence in sequences:
+        gap = [0] * (width - len(sequence))
+        ones = [1] * len(sequence)
+        ids.append([*gap, *sequence] if side == "left" else [*sequence, *gap])
+        mask.append([*gap, *ones] if side == "left" else [*ones, *gap])
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode and no gradients inside the block; every submodule's own mode is restored after it."""
+    training = [module for module in model.modules() if module.training]
+    try:
+        for module in training:
+            module.training = False
+        with torch.no_grad():
+            yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def check_length(model: PreTrainedModel, tokens: int, what: str) -> None:
+    """Refuse texts that are longer than the positions a model knows.
+
+    Raises:
+        InputError: They are.
+    """
+    config = model.config.get_text_config()
+    scaling = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
+    limit = getattr(config, "max_position_embeddings", None)
+    # Scaled rotary embeddings are made to go beyond the length in the configuration.
+    if isinstance(limit, int) and tokens > limit and scaling == "default":
+        raise InputError(
+            f"{what} is longer than the model can read",
+            expected=f"at most {limit} tokens",
+            got=tokens,
+            fix="shorten the prompts or max_new_tokens, or take a model with more positions",
+        )

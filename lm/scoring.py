@@ -1,0 +1,166 @@
+"""The likelihood of given texts after prompts: of one continuation each, or of several options to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from files.errors import InputError
+from lm.chat import Chat, encode_continuations
+from lm.passes import Steering
+from lm.prefix import common_length
+from lm.token_scores import Item, score_items
+
+
+@dataclass
+class LogLikelihood:
+    """How likely each continuation is after its prompt.
+
+    Attributes:
+        total: Log-likelihood of the whole continuation (N,), float32 on the CPU.
+        tokens: Its number of tokens (N,).
+        per_token: For each continuation the log-likelihood of each of its tokens.
+    """
+
+    total: Tensor
+    tokens: Tensor
+    per_token: list[Tensor]
+
+
+@dataclass
+class Choices:
+    """How likely each option is after its prompt; K is the largest number of options.
+
+    Attributes:
+        probabilities: Share of each option among the options of its prompt (N, K); 0 where a prompt has fewer.
+        log_probs: Log-probability of what tells each option apart (N, K); -inf where a prompt has fewer.
+        mass_outside: Probability of anything but the options (N,).
+    """
+
+    probabilities: Tensor
+    log_probs: Tensor
+    mass_outside: Tensor
+
+
+def log_likelihood(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Chat],
+    continuations: Sequence[str],
+    *,
+    batch_size: int,
+    steering: Steering | None = None,
+) -> LogLikelihood:
+    """How likely a model finds each continuation after its prompt.
+
+    Equal prompts and long common beginnings are computed once. Neither the order nor the batch size changes a result
+    beyond rounding.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        prompts: Chats; one that ends with an assistant message is continued inside it.
+        continuations: One text per prompt; its end-of-turn token is not scored.
+        batch_size: Most rows computed at once.
+        steering: What steers each prompt; its keys are in the order of the prompts.
+
+    Raises:
+        InputError: A chat is malformed, a continuation empty, or a text longer than the model can read.
+    """
+    encoded = encode_continuations(tokenizer, prompts, [[text] for text in continuations])
+    keys = _keys(steering, len(prompts))
+    items: dict[tuple[int, tuple[int, ...]], Item] = {}
+    places = []
+    for (prompt, [continuation]), key in zip(encoded, keys, strict=True):
+        item = items.setdefault((key, tuple(prompt)), Item(prompt, key, []))
+        if continuation not in item.continuations:
+            item.continuations.append(continuation)
+        places.append((item, item.continuations.index(continuation)))
+    ordered = list(items.values())
+    scores = dict(zip(map(id, ordered), score_items(model, ordered, batch_size, steering), strict=True))
+    per_token = [scores[id(item)][place] for item, place in places]
+    return LogLikelihood(
+        total=torch.tensor([float(scores.sum()) for scores in per_token]),
+        tokens=torch.tensor([len(scores) for scores in per_token], dtype=torch.long),
+        per_token=per_token,
+    )
+
+
+def choose(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Chat],
+    options: Sequence[Sequence[str]],
+    *,
+    batch_size: int,
+    mode: Literal["auto", "first", "full"] = "auto",
+    steering: Steering | None = None,
+) -> Choices:
+    """How likely a model finds each of several options after a prompt.
+
+    Tokens that all options of a prompt begin with are read as part of the prompt. Where the options then differ in
+    their next token, that token alone is compared, in one pass over the prompts; otherwise their whole continuations
+    are.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        prompts: Chats; one that ends with an assistant message is continued inside it.
+        options: For each prompt its options, such as letters or answers.
+        batch_size: Most rows computed at once.
+        mode: `first` compares next tokens and refuses options that share them, `full` always compares whole options.
+        steering: What steers each prompt; its keys are in the order of the prompts.
+
+    Raises:
+        InputError: A prompt has no options or two equal ones, a text is longer than the model can read, or `first` was
+            asked for and does not tell the options apart.
+    """
+    encoded = encode_continuations(tokenizer, prompts, options)
+    keys = _keys(steering, len(prompts))
+    items = [
+        _choice(number, prompt, key, ids, mode)
+        for number, ((prompt, ids), key) in enumerate(zip(encoded, keys, strict=True))
+    ]
+    scores = score_items(model, items, batch_size, steering)
+    width = max((len(item.continuations) for item in items), default=0)
+    log_probs = torch.full((len(items), width), -torch.inf)
+    for row, of_options in enumerate(scores):
+        log_probs[row, : len(of_options)] = torch.stack([of_tokens.sum() for of_tokens in of_options])
+    return Choices(
+        probabilities=log_probs.softmax(-1),
+        log_probs=log_probs,
+        mass_outside=(1 - log_probs.exp().sum(-1)).clamp(min=0),
+    )
+
+
+def _keys(steering: Steering | None, prompts: int) -> Sequence[int]:
+    if steering is None:
+        return [0] * prompts
+    steering.check(prompts)
+    return steering.keys
+
+
+def _choice(number: int, prompt: list[int], key: int, options: list[list[int]], mode: str) -> Item:
+    """One prompt's options, cut down to the tokens that need to be scored."""
+    place = f"prompt {number}"
+    if not options:
+        raise InputError("a prompt without options", row=place, expected="at least one option", got=options)
+    if len({tuple(ids) for ids in options}) < len(options):
+        raise InputError("two options of a prompt are the same text", row=place, fix="remove one of them")
+    if mode == "full":
+        return Item(prompt, key, options)
+    shared = min(common_length(options[0], ids) for ids in options)
+    ends = [ids[shared : shared + 1] for ids in options]
+    tells_apart = all(ends) and len({tuple(end) for end in ends}) == len(ends)
+    if tells_apart:
+        return Item(prompt + options[0][:shared], key, ends)
+    if len(options) == 1 or mode == "auto":
+        return Item(prompt, key, options)
+    raise InputError(
+        "the options of a prompt do not differ in one token", row=place, field="mode", got=mode, fix="use mode full"
+    )
