@@ -1,8 +1,8 @@
 """What a benchmark asks a model: typed records that every evaluation, whatever the benchmark, consists of.
 
 There are three kinds of question: how likely is this answer, which of these options, and what do you say freely. A
-batch of them belongs to a few *records* (a topic, a person, a test item), each with the persona wanted there. The record
-is the unit over which results are averaged and resampled.
+batch of them belongs to a few *records* (a topic, a person, a test item), each with the persona wanted there. Results
+are averaged over records, and records are what is resampled.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ class Questions:
                 "each record needs one id, one position and one persona, but got "
                 f"{len(self.ids)} ids, {len(self.order)} positions and {len(self.personas)} personas"
             )
-        for question in (*self.likelihoods, *self.choices, *self.generations):
+        asked: tuple[Likelihood | Choice | Generation, ...] = (*self.likelihoods, *self.choices, *self.generations)
+        for question in asked:
             if not 0 <= question.record < len(self.ids):
                 raise ValueError(f"a question belongs to record {question.record} of a batch of {len(self.ids)}")
 

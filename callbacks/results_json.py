@@ -1,0 +1,65 @@
+"""Writes the figures of an evaluation to `results.json`, which tables, reports and leaderboards are made from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from files.atomic import atomic_write_text, ensure_writable_folder, write_json
+from files.provenance import commit_hash, data_hash, library_versions
+from metrics.outcome import MetricRow, Outcome
+
+SCHEMA = 1
+
+
+class ResultsJson(Callback):
+    """Writes `results.json` (a row per figure) and `records.jsonl` (a line per record) at the end of an evaluation.
+
+    Both lie in the run's folder, which is tried out before the evaluation starts. Each file is replaced as a whole.
+    """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002 - a Lightning hook
+        """Fail in the first second, not the last, where the folder cannot be written."""
+        if trainer.is_global_zero:
+            ensure_writable_folder(trainer.default_root_dir)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write both files."""
+        outcome = getattr(pl_module, "outcome", None)
+        if not trainer.is_global_zero or not isinstance(outcome, Outcome):
+            return
+        root = Path(trainer.default_root_dir)
+        lines = [json.dumps(record.to_json(), ensure_ascii=False, allow_nan=False) for record in outcome.records]
+        atomic_write_text(root / "records.jsonl", "".join(f"{line}\n" for line in lines))
+        write_json(root / "results.json", result_rows(outcome))
+
+
+def result_rows(outcome: Outcome) -> list[dict[str, Any]]:
+    """The rows of `results.json`.
+
+    Args:
+        outcome: A finished evaluation.
+
+    Returns:
+        For each figure a flat object with its provenance; null where there is no value.
+    """
+    provenance = {
+        "seed": outcome.seed,
+        "versions": library_versions(),
+        "commit": commit_hash(),
+        "data_hash": data_hash(outcome.data_files) if outcome.data_files else None,
+        "judge": None,
+        "cost": None,
+        "seconds": round(outcome.seconds, 3),
+        "peak_memory_mb": round(outcome.peak_memory_mb, 1),
+    }
+    named = {"schema": SCHEMA, "benchmark": outcome.benchmark, "method": outcome.method, "model": outcome.model}
+    return [named | _figure(row) | provenance for row in outcome.rows]
+
+
+def _figure(row: MetricRow) -> dict[str, Any]:
+    names = ("persona", "metric", "value", "ci_low", "ci_high", "n", "base_value")
+    return {name: getattr(row, name) for name in names}
