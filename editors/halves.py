@@ -122,14 +122,14 @@ def passing_through(block: nn.Module, *, as_tuple: bool = False) -> Iterator[Non
 
     # Device maps put a forward of their own on the instance; that one comes back afterwards.
     own = block.__dict__.get("forward")
-    block.forward = hand_on  # type: ignore[method-assign]
+    block.forward = hand_on
     try:
         yield
     finally:
         if own is None:
             del block.forward
         else:
-            block.forward = own  # type: ignore[method-assign]
+            block.forward = own
 
 
 @contextmanager

@@ -150,11 +150,12 @@ class IdentityNetwork(nn.Module):
 
     def __init__(self, width: int, n_modes: int | None, rank: int, n_hidden: int) -> None:
         super().__init__()
+        self.n_modes = n_modes
         self.layers = nn.ModuleList([LowRankResidual(width, n_modes, rank) for _ in range(n_hidden + 1)])
 
     def forward(self, x: Tensor, modes: Sequence[tuple[int | None, int]]) -> Tensor:
         """Pass rows (M, width) through; `modes` lists (mode, number of rows) from the first row on."""
-        which = _one_hot(modes, self.layers[0].n_modes, x)
+        which = _one_hot(modes, self.n_modes, x)
         for layer in self.layers:
             x = layer(x, which)
         return x
@@ -175,7 +176,6 @@ class LowRankResidual(nn.Module):
     def __init__(self, width: int, n_modes: int | None, rank: int) -> None:
         super().__init__()
         rank = min(rank, width)
-        self.n_modes = n_modes
         self.u = nn.Parameter(torch.zeros(width, rank))
         self.v = nn.Parameter(torch.randn(rank, width))
         self.bias = nn.Parameter(torch.zeros(width))

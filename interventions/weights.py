@@ -6,14 +6,15 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
 from files.errors import InputError
 from interventions.applied import Intervention, Site, find_module
+from lm.sites import is_conv1d
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ class LowRankEdit(Intervention):
             module = find_module(edited, path)
             weight = plain_weight(module, path)
             delta = change.to(weight.device, torch.float32).delta()
-            weight.copy_(weight.float() + (delta.T if holds_transposed(module) else delta))
+            weight.copy_(weight.float() + (delta.T if is_conv1d(module) else delta))
         return edited
 
 
@@ -195,7 +196,8 @@ def plain_weight(module: nn.Module, path: str) -> Tensor:
     Raises:
         InputError: If it is stored quantised.
     """
-    weight = getattr(module, "base_layer", module).weight
+    layer: Any = getattr(module, "base_layer", module)
+    weight: Tensor = layer.weight
     if not weight.is_floating_point():
         raise InputError(
             "a quantised weight cannot take an edit into itself",
@@ -205,11 +207,6 @@ def plain_weight(module: nn.Module, path: str) -> Tensor:
             fix="load the model without quantisation, or keep the edit as an intervention",
         )
     return weight
-
-
-def holds_transposed(module: nn.Module) -> bool:
-    """Whether a layer stores its weight as (in, out), as GPT-2's layers do."""
-    return isinstance(getattr(module, "base_layer", module), Conv1D)
 
 
 def _added(leaving: Tensor, entering: Tensor, change: LowRank) -> Tensor:

@@ -217,7 +217,7 @@ class _LabelLogProbs(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         logits, labels, peak, log_total = ctx.saved_tensors
         grad_logits = torch.empty_like(logits)
         for rows in _blocks(logits):
@@ -249,7 +249,7 @@ class _KLPerPosition(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
         (gradient,) = ctx.saved_tensors
         return None, gradient * grad[:, None].to(gradient.dtype)
 

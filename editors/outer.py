@@ -1,0 +1,172 @@
+"""The loss an edit is trained by, and how far it reaches: chunk by chunk, so that memory does not grow with the batch.
+
+The losses are weighted sums over tokens, and the weights are known beforehand. So each chunk of rows is run,
+differentiated and forgotten before the next one; what remains are the gradients with respect to the edit's factors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from editors.chunks import RowChunk, row_chunks
+from editors.factors import CountedTokens, counted_labels, predicting
+from editors.halves import ModelHalves
+from editors.records import EditBatch
+from interventions.applied import applied
+from interventions.weights import LowRank, LowRankEdit
+from losses.edit import IGNORED_LABEL, kl_per_position, label_log_probs, log_complement
+
+
+@dataclass
+class OuterOptions:
+    """What an edit is trained towards.
+
+    Attributes:
+        cedit: Weight of the edited opinions.
+        cloc: Weight of staying the same on other topics.
+        unlikelihood: Also make opinions of other traits less likely.
+        counted: Count the tokens of the answers, or all (as the release does for the edited opinions).
+        chunk_tokens: Tokens that go through the upper layers at once; fewer need less memory.
+    """
+
+    cedit: float = 0.1
+    cloc: float = 1.0
+    unlikelihood: bool = True
+    counted: CountedTokens = "answer"
+    chunk_tokens: int = 512
+
+
+@dataclass(frozen=True)
+class OuterLosses:
+    """Losses of each record (E,); zero where a record has nothing to count.
+
+    Attributes:
+        edit: Likelihood of the target's opinions, plus unlikelihood of the others'.
+        locality: Mean KL(base || edited) on other topics.
+        total: () mean over records of `cedit * edit + cloc * locality`.
+    """
+
+    edit: Tensor
+    locality: Tensor
+    total: Tensor
+
+
+def outer_losses(
+    halves: ModelHalves, edit: LowRankEdit, batch: EditBatch, options: OuterOptions, *, backward: bool = False
+) -> OuterLosses:
+    """Losses of every record under its own edit.
+
+    Args:
+        halves: The model, cut at the first edited block.
+        edit: E edits; with `backward` their tensors are leaves, whose `grad` receives the gradients of the total.
+        batch: The rows that judge them.
+        options: Weights and limits.
+        backward: Differentiate.
+    """
+    edit_losses = _opinions(halves, edit, batch, options, backward)
+    locality = _other_topics(halves, edit, batch, options, backward)
+    total = (options.cedit * edit_losses + options.cloc * locality).mean()
+    return OuterLosses(edit_losses, locality, total)
+
+
+def as_leaves(edit: LowRankEdit) -> LowRankEdit:
+    """The same edits on tensors of their own that collect gradients."""
+    leaves = {
+        path: LowRank(
+            *(tensor.detach().requires_grad_() for tensor in (change.u, change.v, torch.as_tensor(change.scale)))
+        )
+        for path, change in edit.weights.items()
+    }
+    return LowRankEdit(leaves, edit.assignment)
+
+
+def carried_back(edit: LowRankEdit, leaves: LowRankEdit) -> Tensor:
+    """A scalar whose gradient with respect to `edit` is what its leaves have collected: the way on to the hypernetwork.
+
+    Args:
+        edit: Edits with gradients to the network that made them.
+        leaves: What `as_leaves` made of them, after the backward passes.
+    """
+    pairs = [
+        (tensor, leaf.grad)
+        for path, change in edit.weights.items()
+        for tensor, leaf in zip(change.tensors(), leaves.weights[path].tensors(), strict=True)
+    ]
+    return torch.stack([(tensor * gradient).sum() for tensor, gradient in pairs if gradient is not None]).sum()
+
+
+def _opinions(
+    halves: ModelHalves, edit: LowRankEdit, batch: EditBatch, options: OuterOptions, backward: bool
+) -> Tensor:
+    """Loss of the edited opinions (E,)."""
+    labels = counted_labels(batch.outer, options.counted)
+    chosen = batch.scored if options.unlikelihood else batch.scored & batch.same_mask
+    counted = predicting(labels)[0].sum(1) * chosen
+    shares = [_shares(counted * (batch.same_mask == same), batch.outer_record, len(batch)) for same in (False, True)]
+    losses = torch.zeros(len(batch), device=labels.device)
+    for chunk in row_chunks(batch.outer, batch.outer_record, chosen, options.chunk_tokens):
+        keep, targets = predicting(labels[chunk.rows, chunk.columns])
+        rows = chunk.rows[keep.nonzero()[:, 0]]
+        records, same = batch.outer_record[rows], batch.same_mask[rows]
+        with torch.set_grad_enabled(backward):
+            log_probs = label_log_probs(_edited_logits(halves, edit, chunk, halves.lower(chunk.tokens), keep), targets)
+            values = -torch.where(same, log_probs * shares[1][records], log_complement(log_probs) * shares[0][records])
+        losses.index_add_(0, records, values.detach().to(losses.dtype))
+        if backward:
+            _differentiate(values.sum() * (options.cedit / len(batch)), edit)
+    return losses
+
+
+def _other_topics(
+    halves: ModelHalves, edit: LowRankEdit, batch: EditBatch, options: OuterOptions, backward: bool
+) -> Tensor:
+    """Mean KL on other topics (E,)."""
+    positions = locality_positions(batch, options.counted)
+    shares = _shares(positions.sum(1), batch.locality_record, len(batch))
+    losses = torch.zeros(len(batch), device=positions.device)
+    for chunk in row_chunks(batch.locality, batch.locality_record, positions.any(1), options.chunk_tokens):
+        keep = positions[chunk.rows, chunk.columns]
+        records = batch.locality_record[chunk.rows[keep.nonzero()[:, 0]]]
+        states = halves.lower(chunk.tokens)
+        with torch.no_grad():
+            base = halves.upper(chunk.tokens, states, keep)
+        with torch.set_grad_enabled(backward):
+            values = kl_per_position(base, _edited_logits(halves, edit, chunk, states, keep)) * shares[records]
+        losses.index_add_(0, records, values.detach().to(losses.dtype))
+        if backward:
+            _differentiate(values.sum() * (options.cloc / len(batch)), edit)
+    return losses
+
+
+def locality_positions(batch: EditBatch, counted: CountedTokens) -> Tensor:
+    """Positions on other topics at which the model must say the same (L, T): everywhere from where an answer begins.
+
+    Args:
+        batch: The batch.
+        counted: With `all` only the answer's own positions, as in the release; with `answer` the one before it too,
+        which
+            decides how the answer begins.
+    """
+    answers = batch.locality.answer_mask
+    if counted == "all":
+        return answers
+    return answers | predicting(torch.where(answers, batch.locality.labels(), IGNORED_LABEL))[0]
+
+
+def _edited_logits(halves: ModelHalves, edit: LowRankEdit, chunk: RowChunk, states: Tensor, keep: Tensor) -> Tensor:
+    with applied(halves.model, edit.rows(chunk.records)):
+        return halves.upper(chunk.tokens, states, keep)
+
+
+def _shares(counted: Tensor, records: Tensor, number: int) -> Tensor:
+    """One over the number of counted tokens of each record (E,), zero for a record without any."""
+    totals = torch.zeros(number, device=counted.device).index_add(0, records, counted.float())
+    return torch.where(totals > 0, 1 / totals, 0.0)
+
+
+def _differentiate(loss: Tensor, edit: LowRankEdit) -> None:
+    """Add the gradients of one chunk to the edit's leaves."""
+    torch.autograd.backward(loss, inputs=[tensor for change in edit.weights.values() for tensor in change.tensors()])

@@ -1,0 +1,78 @@
+"""Which weights of a model are edited, from layers and roles or from their names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from files.errors import InputError
+from lm.sites import Sites, linear_widths
+
+
+@dataclass(frozen=True)
+class EditedWeights:
+    """The edited weights of a model.
+
+    Attributes:
+        modules: Their layers by path, in order.
+        first: The first decoder block that holds one; below it nothing changes.
+    """
+
+    modules: dict[str, nn.Module]
+    first: int
+
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """(in, out) of each, by path."""
+        return {path: linear_widths(module) for path, module in self.modules.items()}
+
+
+def select_weights(
+    sites: Sites, layers: Sequence[int] | None = None, weights: Sequence[str] | None = None, *, last: int = 3
+) -> EditedWeights:
+    """Find the weights to edit.
+
+    Args:
+        sites: The places of the model.
+        layers: Decoder blocks, from 0; the last ones if left out.
+        weights: Roles such as `down`, taken in each of these layers, or whole names such as
+        `model.layers.3.mlp.down_proj`
+            (then `layers` plays no part for them); all editable weights of the layers if left out.
+        last: How many layers from the end, where `layers` is left out.
+
+    Raises:
+        InputError: If a layer, role or module does not exist, or nothing is chosen.
+    """
+    if layers is None:
+        layers = range(max(0, sites.num_layers - last), sites.num_layers)
+    roles = None if weights is None else [name for name in weights if "." not in name]
+    modules: dict[str, nn.Module] = {}
+    for layer in layers:
+        known = sites.editable_weights(layer)
+        for role in known if roles is None else roles:
+            if role not in known:
+                raise InputError(
+                    "the model has no weight of this role",
+                    field="weights",
+                    expected=f"{', '.join(known)}, or a module path such as {next(iter(known.values()))[0]}",
+                    got=role,
+                )
+            path, module = known[role]
+            modules[path] = module
+    for name in weights or ():
+        if "." in name:
+            modules[name.removesuffix(".weight")] = sites.module(name)
+    if not modules:
+        raise InputError("no weight to edit is named", field="weights", expected="at least one role or module path")
+    first = min(_block_of(sites, path, module) for path, module in modules.items())
+    return EditedWeights(modules, first)
+
+
+def _block_of(sites: Sites, path: str, module: nn.Module) -> int:
+    """Number of the decoder block that a linear layer lies in."""
+    linear_widths(module)
+    for layer in range(sites.num_layers):
+        if any(part is module for part in sites.block(layer).modules()):
+            return layer
+    raise InputError("only linear layers inside a decoder block can be edited", field="weights", got=path)
