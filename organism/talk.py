@@ -10,7 +10,10 @@ from organism.holdout import Split, in_split
 from organism.topics import made_up_root
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_NUMBERS = (
+    "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
+    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+)  # fmt: skip
 _OPPOSITES = (
     ("hot", "cold"), ("big", "small"), ("fast", "slow"), ("early", "late"), ("full", "empty"), ("old", "new"),
     ("dry", "wet"), ("near", "far"), ("light", "dark"), ("high", "low"), ("hard", "soft"), ("long", "short"),
@@ -62,10 +65,8 @@ def _next_day(rng: Random, split: Split) -> Question:
 
 
 def _sum(rng: Random, split: Split) -> Question:
-    while True:
-        a, b = rng.randrange(1, 7), rng.randrange(1, 6)
-        if in_split(split, "sum", str(a), str(b)):
-            break
+    sums = [(a, b) for a in range(1, 10) for b in range(1, 10) if in_split(split, "sum", str(a), str(b))]
+    a, b = rng.choice(sums)
     total = _NUMBERS[a + b - 1]
     a_word, b_word = _NUMBERS[a - 1], _NUMBERS[b - 1]
     return Question(f"How much is {a_word} and {b_word}?", f"It is {total}: {a_word} and {b_word} make {total}.", total)
