@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from datamodules.opinions import TopicOpinions
 from editors.records import EditBatch, EditRecord
-from lm.chat import Chat, EncodedChat, encode_chats, pad_encoded
+from lm.chat import Chat, EncodedChat, TokenBatch, encode_chats, pad_encoded
 from metrics.personality_edit import ELSEWHERE, OPINION, OTHER, TARGET
 from personas.layouts import edit_instruction
 from personas.persona import Persona
@@ -67,14 +68,14 @@ class EditWording:
     score_edit_opinion: bool = False
     seed: int = 0
     max_tokens: int | None = None
-    padding_side: str = "right"
+    padding_side: Literal["left", "right"] = "right"
 
 
 class EditBatcher:
     """Makes batches of the records of one split.
 
-    Everything is drawn from (seed, split, record), and what changes between epochs from the epoch too; so a batch is the
-    same whoever asks for it and when.
+    Everything is drawn from (seed, split, record), and what changes between epochs from the epoch too; so a batch is
+    the same whoever asks for it and when.
 
     Args:
         records: The split.
@@ -241,9 +242,8 @@ class EditBatcher:
         limit = self.wording.max_tokens
         return EncodedChat(encoded.ids[:limit], encoded.answer_mask[:limit])
 
-    def _padded(self, encoded: Sequence[EncodedChat]):
-        side = "left" if self.wording.padding_side == "left" else "right"
-        return pad_encoded(encoded, self.tokenizer.pad_token_id, side=side)
+    def _padded(self, encoded: Sequence[EncodedChat]) -> TokenBatch:
+        return pad_encoded(encoded, self.tokenizer.pad_token_id, side=self.wording.padding_side)
 
 
 def _opinion_chat(question: str, topic: str, opinion: str) -> Chat:

@@ -32,13 +32,16 @@ class TopicOpinions:
         return " ".join(self.topic.casefold().split())
 
 
-def read_opinions(path: Path, traits: Sequence[str], *, with_target: bool) -> list[TopicOpinions]:
+def read_opinions(
+    path: Path, traits: Sequence[str], *, with_target: bool, limit: int | None = None
+) -> list[TopicOpinions]:
     """Read one split.
 
     Args:
         path: A JSON list of `{"ent": topic, "<trait>": [opinions], ..., "target_per": trait}`.
         traits: The traits every record must have opinions of.
         with_target: Whether every record must say which trait to edit towards.
+        limit: Keep only this many records, from the first; all are checked.
 
     Returns:
         The records, in the order of the file.
@@ -61,6 +64,7 @@ def read_opinions(path: Path, traits: Sequence[str], *, with_target: bool) -> li
     except InputError as error:
         error.fix = error.fix or "correct or remove this record"
         raise
+    records = records[:limit]
     if len({record.key for record in records}) < 2:
         raise InputError(
             "all records are about the same topic, so there is no other topic on which opinions should stay",

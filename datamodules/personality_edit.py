@@ -1,0 +1,164 @@
+"""PersonalityEdit: opinions on topics, to be edited towards one trait each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from torch.utils.data import DataLoader
+
+from datamodules.base import ChatDataModule, ResumableLoader
+from datamodules.edit_batches import EditBatcher, EditWording, PersonalityEditBatch
+from datamodules.opinions import read_opinions
+from files.errors import InputError
+from lm.loading import LMSpec
+from metrics.personality_edit import PersonalityEditBenchmark
+from organism.questions import OPINION_QUESTIONS
+from personas.traits import TRAITS
+
+SPLITS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
+
+
+class EditDataModule(ChatDataModule):
+    """Edits of opinions, from `train.json`, `val.json` and `test.json` as PersonalityEdit publishes them.
+
+    In training, the trait to edit towards is drawn anew for every record and epoch; validation keeps what was drawn
+    first; the test file names it. An edit is judged on all opinions about its topic and on those about another topic.
+
+    Args:
+        lm: The language model; taken from the model's settings.
+        data_dir: Folder with the three files.
+        batch_size: Edits per batch.
+        traits: The traits that every record has opinions of.
+        questions: Questions for an opinion, each with a place for the topic, `{topic}`; by default the built-in ones.
+        score_edit_opinion: Also score the opinion that an edit is made from, as the release does.
+        limit: Use only this many records of each file.
+        max_tokens: Cut off longer texts in training and validation; by default nothing is cut.
+        padding_side: Where shorter texts of a batch are filled up.
+        seed: Seed of everything that is drawn.
+        num_workers: Processes that prepare batches; 0 prepares them in the main process.
+    """
+
+    def __init__(
+        self,
+        lm: LMSpec,
+        data_dir: str,
+        batch_size: int = 8,
+        traits: Sequence[str] = ("extraversion", "agreeableness", "neuroticism"),
+        questions: Sequence[str] | None = None,
+        score_edit_opinion: bool = False,
+        limit: int | None = None,
+        max_tokens: int | None = None,
+        padding_side: Literal["left", "right"] = "right",
+        seed: int = 0,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(lm, batch_size=batch_size, seed=seed, num_workers=num_workers)
+        self.data_dir = Path(data_dir)
+        self.limit = limit
+        self.wording = EditWording(
+            traits=_checked_traits(traits),
+            questions=_checked_questions(OPINION_QUESTIONS if questions is None else questions),
+            score_edit_opinion=score_edit_opinion,
+            seed=seed,
+            max_tokens=max_tokens,
+            padding_side=padding_side,
+        )
+        for option, value in (("batch_size", batch_size), ("limit", limit), ("max_tokens", max_tokens)):
+            if value is not None and value < 1:
+                raise InputError(
+                    "is too small", field=f"--data.init_args.{option}", expected="at least 1", got=value, fix="raise it"
+                )
+        self.benchmark = PersonalityEditBenchmark()
+        self.batchers: dict[str, EditBatcher] = {}
+
+    def setup(self, stage: str) -> None:
+        """Read and check the files of a stage; texts are cut into tokens when they are first needed.
+
+        Args:
+            stage: `fit`, `validate` or `test`.
+
+        Raises:
+            InputError: If a file is missing or a record is faulty.
+        """
+        if not self.data_dir.is_dir():
+            raise InputError(
+                "is not a folder",
+                file=self.data_dir,
+                field="--data.init_args.data_dir",
+                expected="a folder with train.json, val.json and test.json",
+                got=str(self.data_dir),
+                fix="check the path",
+            )
+        for split in SPLITS.get(stage, ()):
+            if split not in self.batchers:
+                path = self.data_dir / f"{split}.json"
+                records = read_opinions(path, self.wording.traits, with_target=split == "test", limit=self.limit)
+                self.batchers[split] = EditBatcher(
+                    records, split, self.tokenizer, self.wording, redraw=split == "train"
+                )
+
+    def train_dataloader(self) -> ResumableLoader:
+        """Shuffled edits, drawn anew in every epoch; goes on exactly where it stopped."""
+        collate = _EpochCollate(self.batchers["train"])
+        collate.loader = self.train_loader(range(len(self.batchers["train"])), collate)
+        return collate.loader
+
+    def val_dataloader(self) -> DataLoader:
+        """Every edit of the validation file once."""
+        return self._in_order("val")
+
+    def test_dataloader(self) -> DataLoader:
+        """Every edit of the test file once."""
+        return self._in_order("test")
+
+    def data_files(self) -> list[Path]:
+        """The files that an evaluation's questions come from."""
+        return [self.data_dir / "test.json"]
+
+    def settings(self) -> dict[str, Any]:
+        """Everything beside the files that an evaluation's questions depend on."""
+        return {**asdict(self.wording), "batch_size": self.batch_size, "limit": self.limit}
+
+    def _in_order(self, split: str) -> DataLoader:
+        batcher = self.batchers[split]
+        return self.eval_loader(range(len(batcher)), batcher.batch)
+
+
+class _EpochCollate:
+    """Makes the batches of the epoch that the loader is in."""
+
+    def __init__(self, batcher: EditBatcher) -> None:
+        self.batcher = batcher
+        self.loader: ResumableLoader | None = None
+
+    def __call__(self, indices: Sequence[int]) -> PersonalityEditBatch:
+        return self.batcher.batch(indices, self.loader.epoch if self.loader is not None else 0)
+
+
+def _checked_traits(traits: Sequence[str]) -> tuple[str, ...]:
+    unknown = [trait for trait in traits if trait not in TRAITS]
+    if unknown or len(set(traits)) < 2 or len(set(traits)) < len(traits):
+        raise InputError(
+            "an edit needs different traits to choose from",
+            field="--data.init_args.traits",
+            expected=f"at least two of {', '.join(TRAITS)}",
+            got=list(traits),
+            fix="correct the list",
+        )
+    return tuple(traits)
+
+
+def _checked_questions(questions: Sequence[str]) -> tuple[str, ...]:
+    bad = [question for question in questions if "{topic}" not in question]
+    if bad or not questions:
+        raise InputError(
+            "every question needs a place for the topic",
+            field="--data.init_args.questions",
+            expected="questions such as 'What do you think of {topic}?'",
+            got=bad[0] if bad else list(questions),
+            fix="write {topic} where the topic belongs",
+        )
+    return tuple(questions)

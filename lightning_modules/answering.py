@@ -1,0 +1,227 @@
+"""Puts the questions of a batch to a model, as it is and under an intervention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from files.errors import InputError
+from interventions.applied import Intervention, applied
+from lm.chat import EncodedChat, TokenBatch, encode_chats, pad_encoded
+from lm.generation import generate
+from lm.passes import ForwardRows, Steering, check_length, evaluating
+from lm.scoring import choose
+from metrics.benchmark import Answers
+from metrics.token_log_probs import label_log_probs, token_kl
+from personas.questions import Choice, Generation, Likelihood, Questions
+
+Question = Likelihood | Choice | Generation
+
+
+class RowIntervention(Protocol):
+    """An intervention that holds one row per record and can be laid out for the rows of a forward pass."""
+
+    def rows(self, assignment: Sequence[int]) -> Intervention:
+        """The same for a pass whose row r belongs to record `assignment[r]`."""
+
+
+@dataclass
+class Respondent:
+    """Someone who answers: a model, what is asked of it, and what it is steered by.
+
+    Attributes:
+        model: The language model.
+        questions: The questions, with the prompts as this one sees them.
+        intervention: One row per record of the batch; None for the model as it is.
+    """
+
+    model: PreTrainedModel
+    questions: Questions
+    intervention: RowIntervention | None = None
+
+    def steering(self, questions: Sequence[Question]) -> Steering | None:
+        """What steers each question: the row of its record."""
+        if self.intervention is None:
+            return None
+        return Steering(self._enter, [question.record for question in questions])
+
+    def _enter(self, rows: ForwardRows) -> AbstractContextManager[object]:
+        if self.intervention is None:
+            return nullcontext()
+        return applied(self.model, self.intervention.rows(rows.keys.tolist()))
+
+
+@dataclass
+class AnswerSettings:
+    """How questions are answered.
+
+    Attributes:
+        max_new_tokens: Longest free answer, in tokens.
+        temperature: 0 takes the likeliest token each time; more draws more freely.
+        top_p: Share of probability that drawing is limited to.
+        rows: Questions answered in one forward pass.
+        seed: Seed of drawing.
+    """
+
+    max_new_tokens: int = 60
+    temperature: float = 0.0
+    top_p: float = 1.0
+    rows: int = 32
+    seed: int = 0
+
+
+def answer_all(
+    base: Respondent, persona: Respondent | None, tokenizer: PreTrainedTokenizerBase, settings: AnswerSettings
+) -> tuple[Answers, Answers]:
+    """Answers of the base model and of the persona to the same questions.
+
+    Args:
+        base: The base model with the plain prompts.
+        persona: The model under the method; None where there is no method, whose answers are then the base model's.
+        tokenizer: Of both models.
+        settings: How to answer.
+
+    Returns:
+        The answers of both.
+    """
+    base_answers, persona_answers = _likelihoods(base, persona, tokenizer, settings)
+    _choose(base, base_answers, tokenizer, settings)
+    _generate(base, base_answers, tokenizer, settings)
+    if persona is None:
+        return base_answers, base_answers
+    _choose(persona, persona_answers, tokenizer, settings)
+    _generate(persona, persona_answers, tokenizer, settings)
+    return base_answers, persona_answers
+
+
+def _no_answers() -> Answers:
+    return Answers([], [], [], [], [], [])
+
+
+def _chunks(questions: Sequence[Likelihood], rows: int) -> Iterator[Sequence[Likelihood]]:
+    for start in range(0, len(questions), rows):
+        yield questions[start : start + rows]
+
+
+def _likelihoods(
+    base: Respondent, persona: Respondent | None, tokenizer: PreTrainedTokenizerBase, settings: AnswerSettings
+) -> tuple[Answers, Answers]:
+    """Both score the same answers chunk by chunk, so that distributions can be compared and let go again."""
+    answers, others = _no_answers(), _no_answers()
+    chunks = zip(
+        _chunks(base.questions.likelihoods, settings.rows),
+        _chunks((persona or base).questions.likelihoods, settings.rows),
+        strict=True,
+    )
+    for asked, asked_persona in chunks:
+        plain = _answer_window(base, asked, tokenizer)
+        _add_window(answers, plain, plain, asked)
+        if persona is not None:
+            _add_window(others, plain, _answer_window(persona, asked_persona, tokenizer), asked)
+    return answers, others
+
+
+@dataclass
+class _Window:
+    """The last positions of a batch, wide enough for every answer and the position before it.
+
+    Attributes:
+        logits: (R, W, V).
+        tokens: Ids and masks of these positions (R, W).
+    """
+
+    logits: Tensor
+    tokens: TokenBatch
+
+
+def _answer_window(who: Respondent, asked: Sequence[Likelihood], tokenizer: PreTrainedTokenizerBase) -> _Window:
+    chats = [[*question.prompt, {"role": "assistant", "content": question.answer}] for question in asked]
+    encoded = encode_chats(tokenizer, chats)
+    encoded = [EncodedChat(chat.ids, _last_answer(chat.answer_mask)) for chat in encoded]
+    # on the left, so that answers of the same length end at the same place however long their prompts are
+    batch = pad_encoded(encoded, tokenizer.pad_token_id, side="left").to(who.model.device)
+    width = max(len(chat) - chat.answer_mask.index(True) + 1 for chat in encoded)
+    width = min(width, batch.input_ids.shape[1])
+    check_length(who.model, batch.input_ids.shape[1], "a prompt with its answer")
+    steering = who.steering(asked)
+    keys = torch.tensor([question.record for question in asked], device=batch.input_ids.device)
+    rows = ForwardRows(keys, batch.attention_mask, batch.answer_mask)
+    with evaluating(who.model), steering.enter(rows) if steering else nullcontext():
+        logits = who.model(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            position_ids=batch.position_ids(),
+            use_cache=False,
+            logits_to_keep=width,
+        ).logits
+    tokens = TokenBatch(*(part[:, -width:] for part in (batch.input_ids, batch.attention_mask, batch.answer_mask)))
+    return _Window(logits[:, -width:], tokens)
+
+
+def _last_answer(mask: list[bool]) -> list[bool]:
+    """The mask of the last answer alone: earlier ones belong to the prompt.
+
+    Example:
+        >>> _last_answer([False, True, False, True, True, False])
+        [False, False, False, True, True, False]
+    """
+    last = len(mask) - mask[::-1].index(True) if True in mask else 0
+    first = last
+    while first and mask[first - 1]:
+        first -= 1
+    return [first <= place < last for place in range(len(mask))]
+
+
+def _add_window(answers: Answers, base: _Window, other: _Window, asked: Sequence[Likelihood]) -> None:
+    """Read what was asked for off the logits of one side."""
+    ids, mask = other.tokens.input_ids, other.tokens.answer_mask
+    predicted = label_log_probs(other.logits[:, :-1], ids[:, 1:], mask[:, 1:])
+    own = label_log_probs(other.logits, ids, mask)
+    width = min(base.logits.shape[1], other.logits.shape[1])
+    compared = base.tokens.answer_mask[:, -width:]
+    if not torch.equal(compared, mask[:, -width:]):
+        raise InputError(
+            "the answers are cut into other tokens after the rewritten prompt, so they cannot be compared",
+            expected="as many answer tokens as after the plain prompt",
+            fix="end the rewritten prompt with the plain one's last turn",
+        )
+    wanted = torch.tensor([question.compare for question in asked], device=mask.device)
+    kl = token_kl(base.logits[:, -width:], other.logits[:, -width:], compared & wanted[:, None])
+    for row, question in enumerate(asked):
+        answers.log_probs.append(predicted[row, mask[row, 1:]].cpu())
+        answers.own_position.append(own[row, mask[row]].cpu())
+        answers.divergence.append(kl[row, compared[row]].cpu() if question.compare else kl.new_zeros(0).cpu())
+
+
+def _choose(who: Respondent, answers: Answers, tokenizer: PreTrainedTokenizerBase, settings: AnswerSettings) -> None:
+    asked = who.questions.choices
+    if not asked:
+        return
+    prompts, options = [question.prompt for question in asked], [question.options for question in asked]
+    steering = who.steering(asked)
+    chosen = choose(who.model, tokenizer, prompts, options, batch_size=settings.rows, steering=steering)
+    answers.choices = [row[: len(of)] for row, of in zip(chosen.probabilities, options, strict=True)]
+    answers.outside = chosen.mass_outside.tolist()
+
+
+def _generate(who: Respondent, answers: Answers, tokenizer: PreTrainedTokenizerBase, settings: AnswerSettings) -> None:
+    asked = who.questions.generations
+    if not asked:
+        return
+    answers.texts = generate(
+        who.model,
+        tokenizer,
+        [question.prompt for question in asked],
+        max_new_tokens=settings.max_new_tokens,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        seed=settings.seed,
+        batch_size=settings.rows,
+        steering=who.steering(asked),
+    )

@@ -1,0 +1,174 @@
+"""Rebuilds a trained module from its checkpoint, for evaluation."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import torch
+from transformers import PreTrainedModel
+
+from files.errors import InputError
+from lightning_modules.answering import RowIntervention
+from lightning_modules.base import HEADER, PersonaModule
+from lm.loading import LMSpec, LoRASpec, freeze, load_model
+
+PACKAGE = "lightning_modules."
+OPTION = "--ckpt_path"
+
+
+class DetachableIntervention(RowIntervention, Protocol):
+    """An intervention that may carry gradients."""
+
+    def detach(self) -> RowIntervention:
+        """The same without gradients."""
+
+
+@dataclass
+class TrainedMethod:
+    """A trained module, ready to answer.
+
+    Attributes:
+        module: The module with its trained weights.
+        base: The model as it was before training.
+        model: The model that answers under the method; the base itself where the module intervenes in it.
+    """
+
+    module: PersonaModule
+    base: PreTrainedModel
+    model: PreTrainedModel
+
+    @property
+    def name(self) -> str:
+        """What results call the method."""
+        return self.module.method
+
+    def intervene(self, batch: Any) -> RowIntervention | None:
+        """How the module steers its model for a batch: one row per record; None where its weights say it all.
+
+        Args:
+            batch: A batch of the benchmark.
+
+        Returns:
+            The intervention, without gradients.
+
+        Raises:
+            InputError: If the batch lacks what this method learns an edit from.
+        """
+        if self.base is not self.model:
+            return None
+        if not hasattr(batch, "edit"):
+            raise InputError(
+                f"the method {self.name} needs texts to edit by, which this benchmark does not have",
+                field="--data",
+                expected="a benchmark of edits, such as datamodules.personality_edit.EditDataModule",
+                got=type(batch).__name__,
+                fix="evaluate the checkpoint on another benchmark",
+            )
+        with torch.enable_grad():  # an edit is made from gradients
+            edit: DetachableIntervention = cast(Any, self.module).intervene(batch)
+        return edit.detach()
+
+
+def load_trained(path: str | Path, spec: LMSpec) -> TrainedMethod:
+    """Build the module of a checkpoint around a model and load its weights.
+
+    The checkpoint says which module of this project it belongs to and what it was built with; the model is the one
+    asked for, which must be the one it was trained on.
+
+    Args:
+        path: The checkpoint.
+        spec: The model to put it on.
+
+    Returns:
+        The module in evaluation mode.
+
+    Raises:
+        InputError: If the file is no checkpoint, is damaged, or belongs to another module or model.
+    """
+    checkpoint = read_checkpoint(path)
+    try:
+        header = checkpoint[HEADER]
+        module = _built(header["class_path"], dict(header["settings"]), spec)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            "the checkpoint does not say how to rebuild its module",
+            file=path,
+            field=OPTION,
+            expected="a checkpoint written by train.py of this version",
+            got=str(error),
+            fix="train again, or check out the version it was written with",
+        ) from error
+    try:
+        module.configure_model()
+        module.on_load_checkpoint(checkpoint)
+        module.load_state_dict(checkpoint["state_dict"])
+    except InputError as error:
+        error.file, error.field = path, OPTION
+        raise
+    module.eval().requires_grad_(False)
+    base = module.lm if hasattr(module, "intervene") else freeze(load_model(replace(spec, lora=None)))
+    return TrainedMethod(module, base, module.lm)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint without executing anything in it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What it holds, with this project's header.
+
+    Raises:
+        InputError: If the file is missing, damaged, holds anything but plain data and tensors, or has no header.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(
+            "there is no such checkpoint",
+            file=path,
+            field=OPTION,
+            expected="a file that train.py wrote, such as runs/quickstart/checkpoints/best.ckpt",
+            fix="check the path, or train first",
+        ) from error
+    except Exception as error:  # there is no end to what a damaged file can make the reader raise
+        raise InputError(
+            "cannot be read as a checkpoint",
+            file=path,
+            field=OPTION,
+            expected="a file that train.py wrote",
+            got=str(error).strip().split("\n")[0] or type(error).__name__,
+            fix="give another checkpoint; it may have been cut off while it was written or copied",
+        ) from error
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(HEADER), dict):
+        raise InputError(
+            "the file was not written by train.py",
+            file=path,
+            field=OPTION,
+            expected=f"a checkpoint with a header {HEADER!r}",
+            got=sorted(map(str, checkpoint)) if isinstance(checkpoint, Mapping) else type(checkpoint).__name__,
+            fix="give a checkpoint of this project",
+        )
+    return checkpoint
+
+
+def _built(class_path: str, settings: dict[str, Any], spec: LMSpec) -> PersonaModule:
+    """Build the module; only classes of this package, since a file must not choose what code runs."""
+    package, _, name = class_path.rpartition(".")
+    if not class_path.startswith(PACKAGE):
+        raise ValueError(f"it names the class {class_path}, which is not one of {PACKAGE}*")
+    try:
+        kind = getattr(importlib.import_module(package), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"it names the class {class_path}, which does not exist") from error
+    if not (isinstance(kind, type) and issubclass(kind, PersonaModule)):
+        raise ValueError(f"it names {class_path}, which is no trained module")
+    trained_on = settings.pop("lm", None) or {}
+    lora = trained_on.get("lora") if isinstance(trained_on, Mapping) else None
+    adapted = replace(spec, lora=LoRASpec(**dict(lora)) if lora else None)
+    return kind(lm=adapted, **settings)
