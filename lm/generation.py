@@ -27,7 +27,7 @@ from lm.template import ROLES, answer_separator, closing_token
 
 _NEXT_TURN = re.compile(r"\n(?:" + "|".join(ROLES) + "):")
 # Tokens read back to see a new turn begin, and to decode the first new token as it reads after the prompt.
-_LOOK_BACK = 8
+_LOOK_BACK = 16
 
 
 def generate(

@@ -233,6 +233,8 @@ def _with_adapter(model: PreTrainedModel, lora: LoRASpec, spec: LMSpec) -> PreTr
 def _check_folder(name: str, needed: str) -> None:
     """Refuse a folder that is not there or not a model, before the hub is asked for a model of that name."""
     folder = Path(name).expanduser()
+    if not name.strip():
+        raise InputError("no model was named", field="lm.name", expected="a folder or a model name", got=name)
     if folder.is_dir():
         if not (folder / needed).is_file() and not (folder / "adapter_config.json").is_file():
             raise InputError(
@@ -240,7 +242,7 @@ def _check_folder(name: str, needed: str) -> None:
             )
     elif folder.exists():
         raise InputError("a model is a folder, not a file", file=name, fix="give the folder that holds config.json")
-    elif name.startswith(("/", "./", "../", "~", "assets/")) or name.count("/") > 1 or not name:
+    elif name.startswith(("/", "./", "../", "~", "assets/")) or name.count("/") > 1:
         raise InputError("no such model folder", file=name, fix="check the path, taken from the current folder")
 
 
