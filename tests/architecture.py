@@ -17,9 +17,11 @@ RANKS = {
     **dict.fromkeys(("interventions", "losses", "organism"), 2),
     **dict.fromkeys(("metrics", "editors"), 3),
     **dict.fromkeys(("lightning_modules", "callbacks", "datamodules", "annotation"), 4),
-    **dict.fromkeys(("train", "evaluate", "annotate", "export", "chat"), 5),
-    "benchmarks": 6,
-    "tests": 7,
+    # The scripts show their help at once and load what they need, a module beside them, for anything else.
+    **dict.fromkeys(("persona_cli", "eval_cli"), 5),
+    **dict.fromkeys(("train", "evaluate", "annotate", "export", "chat"), 6),
+    "benchmarks": 7,
+    "tests": 8,
 }
 LONGEST_FILE = 300
 LONGEST_FUNCTION = 60
