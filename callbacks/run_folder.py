@@ -1,0 +1,92 @@
+"""The folder of a run: an unfinished run goes on, a finished one is replaced, and every checkpoint in it is whole."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from files.atomic import atomic_write_bytes, atomic_write_text, ensure_writable_folder, write_json
+from files.errors import InputError
+from files.readers import read_json
+
+STATE_FILE, CONFIG_FILE = "run.json", "config.yaml"
+CHECKPOINTS, LOGS = "checkpoints", "tensorboard"
+
+
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside the old one and then swaps them.
+
+    Lightning's own way goes through the folder for temporary files and, where that is on another disk, copies from there
+    into place, which a kill can cut in half.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write a checkpoint, whole or not at all."""
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        atomic_write_bytes(path, buffer.getvalue())
+
+
+class RunFolder(Callback):
+    """Writes the settings into the folder of a run and notes whether the run has finished.
+
+    Args:
+        root: The folder.
+        config: The resolved settings, as YAML.
+        resumed: Whether this start goes on from a checkpoint; any other start clears what a finished run has left.
+    """
+
+    def __init__(self, root: str | Path, config: str, resumed: bool) -> None:
+        self.config = config
+        # Listed now, because the logger opens a file of its own in between.
+        self.left_over = [] if resumed else _files_below(Path(root), (CHECKPOINTS, LOGS))
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Prove that the folder can be written before any work is done."""
+        if trainer.is_global_zero:
+            ensure_writable_folder(trainer.default_root_dir)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Clear the old run, now that model and data have loaded, and mark this one as unfinished."""
+        if not trainer.is_global_zero:
+            return
+        root = Path(trainer.default_root_dir)
+        for file in self.left_over:
+            file.unlink(missing_ok=True)
+        atomic_write_text(root / CONFIG_FILE, self.config)
+        write_json(root / STATE_FILE, {"finished": False})
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Mark the run as finished."""
+        if trainer.is_global_zero and not trainer.interrupted:
+            write_json(Path(trainer.default_root_dir) / STATE_FILE, {"finished": True, "steps": trainer.global_step})
+
+
+def checkpoint_to_go_on_from(root: str | Path) -> Path | None:
+    """The last checkpoint of an unfinished run in a folder; None where there is none, or the run has finished.
+
+    Raises:
+        InputError: The folder's note about the run cannot be read.
+    """
+    state, last = Path(root) / STATE_FILE, Path(root) / CHECKPOINTS / "last.ckpt"
+    if not state.is_file() or not last.is_file():
+        return None
+    note = read_json(state)
+    if not isinstance(note, dict) or not isinstance(note.get("finished"), bool):
+        raise InputError(
+            "not a note about a run",
+            file=state,
+            expected='{"finished": true or false}',
+            got=note,
+            fix="delete the folder",
+        )
+    return None if note["finished"] else last
+
+
+def _files_below(root: Path, folders: tuple[str, ...]) -> list[Path]:
+    return [file for folder in folders for file in sorted((root / folder).rglob("*")) if not file.is_dir()]

@@ -1,0 +1,145 @@
+"""The base of every trained approach: one language model, checkpoints of what is trained, and checks when they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lightning.pytorch import LightningModule
+import torch
+from torch import Tensor
+from torch.nn.modules.module import _IncompatibleKeys
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from files.errors import InputError
+from lm.loading import LMSpec, load_model, load_tokenizer, model_hash
+
+HEADER = "oceantune"
+_LM_PREFIX = "lm."
+_NAMES_SHOWN = 3
+
+
+class PersonaModule(LightningModule):
+    """Loads the language model and keeps checkpoints small and checked.
+
+    A checkpoint holds what is trained: every parameter that requires a gradient, and every parameter and buffer outside
+    the language model. A header names the method and the model it was trained on. Reading compares both, and the names
+    and shapes of the tensors both ways.
+
+    Args:
+        lm: The language model.
+
+    Attributes:
+        lm: The loaded model, from `configure_model` on.
+        tokenizer: Its tokenizer, from `configure_model` on.
+    """
+
+    lm: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+    def __init__(self, lm: LMSpec) -> None:
+        super().__init__()
+        self.lm_spec = lm
+        self.model_hash: str | None = None
+
+    @property
+    def method(self) -> str:
+        """Name of the method in checkpoints and results."""
+        return type(self).__name__.removesuffix("Module").lower()
+
+    def configure_model(self) -> None:
+        """Load the model and the tokenizer, once; a subclass freezes or adds to it after calling this.
+
+        Raises:
+            InputError: They cannot be loaded.
+        """
+        if self.model_hash is not None:
+            return
+        self.tokenizer = load_tokenizer(self.lm_spec)
+        self.lm = load_model(self.lm_spec)
+        self.model_hash = model_hash(self.lm)
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The trained tensors; the frozen ones of the language model are left out."""
+        state = super().state_dict(*args, **kwargs)
+        prefix = kwargs.get("prefix", "")
+        trained = {name for name, value in self.named_parameters(remove_duplicate=False) if value.requires_grad}
+        frozen = [
+            name for name in state if name.startswith(prefix + _LM_PREFIX) and name.removeprefix(prefix) not in trained
+        ]
+        for name in frozen:
+            del state[name]
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Read the trained tensors after comparing names and shapes both ways; the frozen ones stay as they are.
+
+        Raises:
+            InputError: A tensor is missing, unknown, or of another shape.
+        """
+        check_names(self.state_dict(), state_dict)
+        super().load_state_dict(state_dict, strict=False, assign=assign)
+        return _IncompatibleKeys([], [])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the header."""
+        checkpoint[HEADER] = {"method": self.method, "model": self.lm_spec.name, "model_hash": self.model_hash}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Compare the header with this run.
+
+        Raises:
+            InputError: The checkpoint is of another program, method or model.
+        """
+        header = checkpoint.get(HEADER)
+        if not isinstance(header, dict):
+            raise InputError(
+                "the checkpoint was not written by this program", field="ckpt_path", fix="give a checkpoint of train.py"
+            )
+        if header.get("method") != self.method:
+            raise InputError(
+                "the checkpoint is of another method", field="ckpt_path", expected=self.method, got=header.get("method")
+            )
+        if header.get("model_hash") != self.model_hash:
+            raise InputError(
+                "the checkpoint was trained on another model",
+                field="ckpt_path",
+                expected=f"{self.lm_spec.name} ({str(self.model_hash)[:12]})",
+                got=f"{header.get('model')} ({str(header.get('model_hash'))[:12]})",
+                fix="set model.init_args.lm.name to the model of the checkpoint, or give another checkpoint",
+            )
+
+
+def check_names(expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Compare the tensors a module has with those of a checkpoint.
+
+    >>> check_names({"weight": torch.zeros(2)}, {"weight": torch.ones(2)})
+
+    Raises:
+        InputError: A tensor is missing, unknown, or of another shape.
+    """
+    missing, unknown = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    if missing or unknown:
+        raise InputError(
+            "the checkpoint does not fit the module",
+            field="ckpt_path",
+            expected=f"{len(expected)} tensors",
+            got=f"missing {_some(missing)}; unknown {_some(unknown)}",
+            fix="use the settings it was trained with",
+        )
+    for name, value in expected.items():
+        other = found[name]
+        if isinstance(value, Tensor) and (not isinstance(other, Tensor) or value.shape != other.shape):
+            raise InputError(
+                f"the checkpoint holds {name} in another shape",
+                field="ckpt_path",
+                expected=str(tuple(value.shape)),
+                got=tuple(getattr(other, "shape", ())),
+                fix="use the settings it was trained with",
+            )
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first names of a list, and how many there are."""
+    names = list(names)
+    return f"{len(names)} ({', '.join(names[:_NAMES_SHOWN])})" if names else "none"

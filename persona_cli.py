@@ -1,0 +1,161 @@
+"""The command line of `train.py`: Lightning's own, with one model for module and data, and runs that go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, RichProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from callbacks.resume import RandomState
+from callbacks.run_folder import CONFIG_FILE, LOGS, RunFolder, WholeCheckpointIO, checkpoint_to_go_on_from
+from files.errors import InputError
+from lightning_modules.base import PersonaModule
+
+DEFAULT_FOLDER = "runs/train"
+# What a run must share with the one it goes on from, or its outcome would belong to neither.
+_SAME_SECTIONS = ("model", "data", "seed_everything")
+_SAME_TRAINER = ("precision", "accumulate_grad_batches", "gradient_clip_val", "max_epochs", "max_steps")
+
+
+class PersonaCLI(LightningCLI):
+    """`fit` and `validate` of any module on any data module.
+
+    The language model is named once, in the module, and linked to the data. Everything is written below
+    `trainer.default_root_dir`. An unfinished run that is started again goes on from its last checkpoint.
+    """
+
+    def __init__(self, args: list[str] | None = None) -> None:
+        self.checkpoint: str | None = None
+        super().__init__(
+            PersonaModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            save_config_callback=None,
+            seed_everything_default=1,
+            trainer_defaults={"default_root_dir": DEFAULT_FOLDER, "use_distributed_sampler": False},
+            parser_kwargs={"description": "Train or validate a method on a data set (see python train.py --help)."},
+            args=args,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The two commands, and what is not to be given on the command line."""
+        return {
+            "fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"},
+            "validate": {"model", "dataloaders", "datamodule", "weights_only"},
+        }
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """One model for module and data, and the choice to start over."""
+        parser.link_arguments("model.init_args.lm", "data.init_args.lm")
+        parser.add_argument(
+            "--resume",
+            type=Literal["auto", "never"],
+            default="auto",
+            help="auto: an unfinished run in trainer.default_root_dir goes on from its last checkpoint, a finished one "
+            "is replaced. never: start over in any case.",
+        )
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave the checkpoint alone: settings stored in it must not overrule the file and the command line."""
+
+    def before_instantiate_classes(self) -> None:
+        """Find the checkpoint to go on from, before anything is loaded."""
+        settings = self.config[self.config["subcommand"]]
+        root, given = Path(settings.trainer.default_root_dir), settings.get("ckpt_path")
+        if given is not None:
+            if not Path(given).exists():
+                raise InputError(
+                    "no such checkpoint", file=given, field="ckpt_path", fix="give the path of a .ckpt file"
+                )
+            self.checkpoint = str(given)
+        elif self.config["subcommand"] == "fit" and settings.resume == "auto":
+            last = checkpoint_to_go_on_from(root)
+            if last is not None:
+                check_same_settings(root / CONFIG_FILE, self._settings_as_yaml())
+                self.checkpoint = str(last)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Add what every run has, where the settings do not bring their own."""
+        settings = self._get(self.config_init, "trainer")
+        root = settings.default_root_dir
+        if settings.get("logger") in (None, True) and not settings.get("fast_dev_run"):
+            kwargs["logger"] = TensorBoardLogger(root, name="", version="", sub_dir=LOGS, default_hp_metric=False)
+        if str(settings.get("strategy")).startswith(("auto", "ddp", "single")):
+            kwargs["plugins"] = [*_as_list(settings.get("plugins")), WholeCheckpointIO()]
+        callbacks = _as_list(settings.get("callbacks"))
+        if not any(isinstance(callback, Checkpoint) for callback in callbacks):
+            callbacks.append(ModelCheckpoint(save_last=True))
+        if settings.get("enable_progress_bar") is not False and not any(
+            isinstance(callback, ProgressBar) for callback in callbacks
+        ):
+            callbacks.append(RichProgressBar())
+        callbacks.append(RandomState())
+        if self.subcommand == "fit" and not settings.get("fast_dev_run"):
+            callbacks.append(RunFolder(root, self._settings_as_yaml(), resumed=self.checkpoint is not None))
+        return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """Hand the checkpoint over as a path, never by a word such as `last`, which falls back to untrained weights."""
+        return {**super()._prepare_subcommand_kwargs(subcommand), "ckpt_path": self.checkpoint}
+
+    def _settings_as_yaml(self) -> str:
+        subcommand = self.config["subcommand"]
+        return self._parser(subcommand).dump(self.config[subcommand], skip_none=False)
+
+
+def check_same_settings(file: Path, now: str) -> None:
+    """Refuse to go on with a run under other settings.
+
+    Args:
+        file: The settings of the unfinished run, as written by it.
+        now: Those of this start, as YAML.
+
+    Raises:
+        InputError: The model, the data, the seed or the length of the run differ.
+    """
+    if not file.is_file():
+        return
+    before, after = _compared(yaml.safe_load(file.read_text(encoding="utf-8"))), _compared(yaml.safe_load(now))
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key):
+            raise InputError(
+                "the folder holds an unfinished run with other settings",
+                file=file.parent,
+                field=key,
+                expected=str(before.get(key)),
+                got=after.get(key),
+                fix="take the old settings back, choose another trainer.default_root_dir, or start over with "
+                "--resume never",
+            )
+
+
+def _compared(settings: Any) -> dict[str, Any]:
+    """What two starts of one run share, as flat keys."""
+    if not isinstance(settings, dict):
+        return {}
+    trainer = settings.get("trainer") or {}
+    kept = {name: settings.get(name) for name in _SAME_SECTIONS}
+    return _flat({**kept, "trainer": {name: trainer.get(name) for name in _SAME_TRAINER}})
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _as_list(value: Any) -> list[Any]:
+    """A setting that may be absent, one thing or a list, as a list."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
