@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterable
+from itertools import islice
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from files.errors import InputError
+from organism.corpus import documents
 
 PAD, SYSTEM, USER, ASSISTANT, END = "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"
 SPECIAL_TOKENS = (PAD, SYSTEM, USER, ASSISTANT, END)
@@ -90,3 +93,19 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     )
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
+
+
+def main() -> None:
+    """Learn the tokenizer from the corpus and write it where the model's configuration lies."""
+    parser = argparse.ArgumentParser(description="Learn the built-in model's tokenizer from its corpus.")
+    parser.add_argument("--out", default="configs/organism/tiny-ocean", help="folder to write the tokenizer to")
+    parser.add_argument("--vocab_size", type=int, default=3072, help="number of tokens")
+    parser.add_argument("--chats", type=int, default=20000, help="how many chats of the corpus to learn from")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the corpus")
+    args = parser.parse_args()
+    chats = islice(documents(args.seed), args.chats)
+    train_tokenizer((turn["content"] for chat in chats for turn in chat), args.vocab_size).save_pretrained(args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -14,14 +14,15 @@ from pathlib import PurePosixPath
 RANKS = {
     "files": 0,
     **dict.fromkeys(("personas", "lm", "llm"), 1),
-    **dict.fromkeys(("interventions", "losses", "organism"), 2),
+    **dict.fromkeys(("interventions", "losses"), 2),
     **dict.fromkeys(("metrics", "editors"), 3),
-    **dict.fromkeys(("lightning_modules", "callbacks", "datamodules", "annotation"), 4),
+    "organism": 4,
+    **dict.fromkeys(("lightning_modules", "callbacks", "datamodules", "annotation"), 5),
     # The scripts show their help at once and load what they need, a module beside them, for anything else.
-    **dict.fromkeys(("persona_cli", "eval_cli"), 5),
-    **dict.fromkeys(("train", "evaluate", "annotate", "export", "chat"), 6),
-    "benchmarks": 7,
-    "tests": 8,
+    **dict.fromkeys(("persona_cli", "eval_cli"), 6),
+    **dict.fromkeys(("train", "evaluate", "annotate", "export", "chat"), 7),
+    "benchmarks": 8,
+    "tests": 9,
 }
 LONGEST_FILE = 300
 LONGEST_FUNCTION = 60

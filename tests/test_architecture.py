@@ -72,7 +72,7 @@ DOCUMENTED = '"""Module."""\n'
     [
         ("lm/a.py", "from metrics.drawdown import Drawdown", "upward import of 'metrics'"),
         ("lm/a.py", "from personas.traits import TRAITS", "sideways import of 'personas'"),
-        ("losses/a.py", "def f() -> None:\n    import organism.topics", "sideways import of 'organism'"),
+        ("losses/a.py", "def f() -> None:\n    import organism.topics", "upward import of 'organism'"),
         ("files/a.py", "import importlib\nimportlib.import_module('lm.chat')", "upward import of 'lm'"),
         ("callbacks/a.py", "import train", "upward import of 'train'"),
         ("evaluate.py", "import train", "sideways import of 'train'"),
