@@ -118,7 +118,7 @@ class RowSampler(LogitsProcessor):
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Logits (B, V) that are 0 for the token drawn and -inf for the others."""
         uniform = self.uniforms[:, input_ids.shape[1] - self.prompt_width]
-        drawn = draw_tokens(scores, uniform, self.temperature, self.top_p)
+        drawn = draw_tokens(scores, uniform.to(scores.device), self.temperature, self.top_p)
         return torch.full_like(scores, -torch.inf).scatter(-1, drawn.unsqueeze(-1), 0.0)
 
 

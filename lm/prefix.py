@@ -154,4 +154,4 @@ def repeated(states: States, rows: int) -> States:
 
 def chosen(states: States, rows: torch.Tensor) -> States:
     """The states of chosen rows, in the order asked for; a row may be chosen several times."""
-    return [(keys[rows], values[rows]) for keys, values in states]
+    return [(keys[rows.to(keys.device)], values[rows.to(values.device)]) for keys, values in states]

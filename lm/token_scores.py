@@ -139,7 +139,9 @@ class _Scorer:
             targets, _ = padded([self._ids(place)[1:] for place in some], "right", mask.device)
             rows = Rows(ids, new_mask, prompts.keys[parents], chosen(states, parents), mask[parents], is_answer=True)
             logits, _ = forward(self.model, rows, self.steering, last_only=False)
-            values = selected_log_probs(logits.flatten(0, 1), targets.flatten()).view_as(targets).cpu()
+            values = (
+                selected_log_probs(logits.flatten(0, 1), targets.flatten().to(logits.device)).view_as(targets).cpu()
+            )
             for place, of_row in zip(some, values, strict=True):
                 self.parts[place.item][place.option].append(of_row[: len(self._ids(place)) - 1])
 
