@@ -29,22 +29,29 @@ class Report(Callback):
 
     def __init__(self, samples: int = 5) -> None:
         self.samples = samples
+        self._finished: Outcome | None = None
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write and print the report."""
+        """Write the report."""
         outcome = getattr(pl_module, "outcome", None)
         if not trainer.is_global_zero or not isinstance(outcome, Outcome):
             return
         text = report_markdown(outcome, self.samples)
-        path = atomic_write_text(Path(trainer.default_root_dir) / "report.md", text)
+        atomic_write_text(Path(trainer.default_root_dir) / "report.md", text)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_text("report", text)
                 logger.experiment.add_figure("report/headline", headline_figure(outcome))
                 logger.experiment.flush()
-        console = Console()
-        console.print(figures_table(outcome))
-        console.print(Text(f"Written to {path.parent}: results.json, records.jsonl, report.md, samples.md"))
+        self._finished = outcome
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Print the table, now that the progress bar has let go of the terminal."""
+        if self._finished is not None:
+            console = Console()
+            console.print(figures_table(self._finished))
+            console.print(Text(f"Results, report and answers are in {trainer.default_root_dir}"))
+            self._finished = None
 
 
 def figures_table(outcome: Outcome) -> Table:

@@ -19,7 +19,13 @@ class ResultsJson(Callback):
     """Writes `results.json` (a row per figure) and `records.jsonl` (a line per record) at the end of an evaluation.
 
     Both lie in the run's folder, which is tried out before the evaluation starts. Each file is replaced as a whole.
+
+    Args:
+        settings: What the evaluation was run with, as YAML, to be kept beside the results in `evaluation.yaml`.
     """
+
+    def __init__(self, settings: str | None = None) -> None:
+        self.settings = settings
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002 - a Lightning hook
         """Fail in the first second, not the last, where the folder cannot be written."""
@@ -34,6 +40,8 @@ class ResultsJson(Callback):
         root = Path(trainer.default_root_dir)
         lines = [json.dumps(record.to_json(), ensure_ascii=False, allow_nan=False) for record in outcome.records]
         atomic_write_text(root / "records.jsonl", "".join(f"{line}\n" for line in lines))
+        if self.settings is not None:
+            atomic_write_text(root / "evaluation.yaml", self.settings)
         write_json(root / "results.json", result_rows(outcome))
 
 

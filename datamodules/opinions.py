@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from files.errors import InputError
 from files.readers import read_json, require, require_list
@@ -50,19 +51,12 @@ def read_opinions(
         InputError: If the file cannot be read, or a record lacks something, has something of another type, or has no
             opinions of a trait. Rows count from 0.
     """
-    content = read_json(path)
-    if not isinstance(content, list) or not content:
-        raise InputError(
-            "holds no records",
-            file=path,
-            expected='a JSON list of {"ent": topic, "<trait>": [opinions], ...}',
-            got=content,
-            fix="give a file in the format that PersonalityEdit is published in",
-        )
     try:
+        content = _list_of_records(path)
         records = [_topic_opinions(record, path, row, traits, with_target) for row, record in enumerate(content)]
     except InputError as error:
-        error.fix = error.fix or "correct or remove this record"
+        default = "correct the file, or fetch it again" if error.row is None else "correct or remove this record"
+        error.fix = error.fix or default
         raise
     records = records[:limit]
     if len({record.key for record in records}) < 2:
@@ -77,7 +71,20 @@ def read_opinions(
     return records
 
 
-def _topic_opinions(record: dict, path: Path, row: int, traits: Sequence[str], with_target: bool) -> TopicOpinions:
+def _list_of_records(path: Path) -> list[Any]:
+    content = read_json(path)
+    if not isinstance(content, list) or not content:
+        raise InputError(
+            "holds no records",
+            file=path,
+            expected='a JSON list of {"ent": topic, "<trait>": [opinions], ...}',
+            got=content,
+            fix="give a file in the format that PersonalityEdit is published in",
+        )
+    return content
+
+
+def _topic_opinions(record: Any, path: Path, row: int, traits: Sequence[str], with_target: bool) -> TopicOpinions:
     topic = require(record, TOPIC, str, file=path, row=row)
     opinions = {trait: tuple(require_list(record, trait, str, file=path, row=row)) for trait in traits}
     target = require(record, TARGET, str, file=path, row=row) if with_target or TARGET in record else None

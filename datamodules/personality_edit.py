@@ -41,6 +41,8 @@ class EditDataModule(ChatDataModule):
         num_workers: Processes that prepare batches; 0 prepares them in the main process.
     """
 
+    benchmark = PersonalityEditBenchmark()
+
     def __init__(
         self,
         lm: LMSpec,
@@ -59,19 +61,13 @@ class EditDataModule(ChatDataModule):
         self.data_dir = Path(data_dir)
         self.limit = limit
         self.wording = EditWording(
-            traits=_checked_traits(traits),
-            questions=_checked_questions(OPINION_QUESTIONS if questions is None else questions),
+            traits=tuple(traits),
+            questions=tuple(OPINION_QUESTIONS if questions is None else questions),
             score_edit_opinion=score_edit_opinion,
             seed=seed,
             max_tokens=max_tokens,
             padding_side=padding_side,
         )
-        for option, value in (("batch_size", batch_size), ("limit", limit), ("max_tokens", max_tokens)):
-            if value is not None and value < 1:
-                raise InputError(
-                    "is too small", field=f"--data.init_args.{option}", expected="at least 1", got=value, fix="raise it"
-                )
-        self.benchmark = PersonalityEditBenchmark()
         self.batchers: dict[str, EditBatcher] = {}
 
     def setup(self, stage: str) -> None:
@@ -81,8 +77,9 @@ class EditDataModule(ChatDataModule):
             stage: `fit`, `validate` or `test`.
 
         Raises:
-            InputError: If a file is missing or a record is faulty.
+            InputError: If an option means nothing, a file is missing or a record is faulty.
         """
+        self._check_options()
         if not self.data_dir.is_dir():
             raise InputError(
                 "is not a folder",
@@ -122,6 +119,22 @@ class EditDataModule(ChatDataModule):
         """Everything beside the files that an evaluation's questions depend on."""
         return {**asdict(self.wording), "batch_size": self.batch_size, "limit": self.limit}
 
+    def _check_options(self) -> None:
+        """Here, not in the constructor: what a constructor raises reaches the user wrapped in the parser's words."""
+        given = self.wording
+        limits = {"batch_size": self.batch_size, "limit": self.limit, "max_tokens": given.max_tokens}
+        for option, value in limits.items():
+            if value is not None and value < 1:
+                raise _bad_option(option, "is too small", "at least 1", value, "raise it")
+        if not set(given.traits) <= set(TRAITS) or len(set(given.traits)) < max(2, len(given.traits)):
+            expected = f"two or more different ones of {', '.join(TRAITS)}"
+            raise _bad_option("traits", "is no choice of traits", expected, list(given.traits), "correct the list")
+        bad = [question for question in given.questions if "{topic}" not in question]
+        if bad or not given.questions:
+            expected = "questions such as 'What do you think of {topic}?'"
+            got = bad[0] if bad else list(given.questions)
+            raise _bad_option("questions", "has no place for the topic", expected, got, "write {topic} in each of them")
+
     def _in_order(self, split: str) -> DataLoader:
         batcher = self.batchers[split]
         return self.eval_loader(range(len(batcher)), batcher.batch)
@@ -138,27 +151,5 @@ class _EpochCollate:
         return self.batcher.batch(indices, self.loader.epoch if self.loader is not None else 0)
 
 
-def _checked_traits(traits: Sequence[str]) -> tuple[str, ...]:
-    unknown = [trait for trait in traits if trait not in TRAITS]
-    if unknown or len(set(traits)) < 2 or len(set(traits)) < len(traits):
-        raise InputError(
-            "an edit needs different traits to choose from",
-            field="--data.init_args.traits",
-            expected=f"at least two of {', '.join(TRAITS)}",
-            got=list(traits),
-            fix="correct the list",
-        )
-    return tuple(traits)
-
-
-def _checked_questions(questions: Sequence[str]) -> tuple[str, ...]:
-    bad = [question for question in questions if "{topic}" not in question]
-    if bad or not questions:
-        raise InputError(
-            "every question needs a place for the topic",
-            field="--data.init_args.questions",
-            expected="questions such as 'What do you think of {topic}?'",
-            got=bad[0] if bad else list(questions),
-            fix="write {topic} where the topic belongs",
-        )
-    return tuple(questions)
+def _bad_option(option: str, problem: str, expected: str, got: object, fix: str) -> InputError:
+    return InputError(problem, field=f"--data.init_args.{option}", expected=expected, got=got, fix=fix)

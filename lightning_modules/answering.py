@@ -75,6 +75,24 @@ class AnswerSettings:
     rows: int = 32
     seed: int = 0
 
+    def check(self) -> None:
+        """Refuse settings that mean nothing.
+
+        Raises:
+            InputError: Naming the option.
+        """
+        for name, fits, expected in (
+            ("max_new_tokens", self.max_new_tokens >= 1, "1 or more"),
+            ("temperature", self.temperature >= 0, "0 or more"),
+            ("top_p", 0 < self.top_p <= 1, "more than 0 and at most 1"),
+            ("rows", self.rows >= 1, "1 or more"),
+        ):
+            if not fits:
+                option = f"--model.init_args.{name}"
+                raise InputError(
+                    "is out of range", field=option, expected=expected, got=getattr(self, name), fix="correct it"
+                )
+
 
 def answer_all(
     base: Respondent, persona: Respondent | None, tokenizer: PreTrainedTokenizerBase, settings: AnswerSettings

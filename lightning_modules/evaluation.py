@@ -99,6 +99,7 @@ class EvalModule(LightningModule):
         """Load the model and, where there is a checkpoint, the trained module on top of it."""
         if hasattr(self, "lm"):
             return
+        self.answers.check()
         self.tokenizer = load_tokenizer(self.spec)
         if self.ckpt_path is None:
             self.lm = freeze(load_model(self.spec))

@@ -16,16 +16,16 @@ def topics(count=7, opinions=2, same=()):
         return "Topic 0" if number in same else f"Topic {number}"
 
     return [
-        TopicOpinions(
-            name(number), {t: tuple(f"{t} {k} of {number}." for k in range(opinions)) for t in TRAITS}, None
-        )
+        TopicOpinions(name(number), {t: tuple(f"{t} {k} of {number}." for k in range(opinions)) for t in TRAITS}, None)
         for number in range(count)
     ]
 
 
 def batcher(records=None, redraw=True, **wording):
     tokenizer = wording.pop("tokenizer", None) or byte_tokenizer()
-    return EditBatcher(records or topics(), "train", tokenizer, EditWording(TRAITS, QUESTIONS, **wording), redraw=redraw)
+    return EditBatcher(
+        records or topics(), "train", tokenizer, EditWording(TRAITS, QUESTIONS, **wording), redraw=redraw
+    )
 
 
 def text(tokens, row, mask=None):
@@ -77,7 +77,9 @@ def test_targets_and_partners_change_with_the_epoch_only_where_they_should():
     assert partners[0] != partners[1]
     assert torch.equal(first.outer.input_ids, later.outer.input_ids)
     fixed = batcher(topics(40), redraw=False)
-    assert [r.target for r in fixed.batch(range(40), 0).records] == [r.target for r in fixed.batch(range(40), 3).records]
+    assert [r.target for r in fixed.batch(range(40), 0).records] == [
+        r.target for r in fixed.batch(range(40), 3).records
+    ]
 
 
 def test_a_batch_does_not_depend_on_what_else_is_in_it():

@@ -124,9 +124,7 @@ def test_edit_success_agrees_with_a_plain_computation(tiny_lm_dir, data, tmp_pat
         answer = tokenizer(f"{question.answer}<|end|>", add_special_tokens=False)["input_ids"]
         with torch.no_grad():
             log_probs = model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
-        sums[question.part] += [
-            log_probs[len(prompt) + k - 1, token].item() for k, token in enumerate(answer)
-        ]
+        sums[question.part] += [log_probs[len(prompt) + k - 1, token].item() for k, token in enumerate(answer)]
     target, other = (sum(values) / len(values) for values in sums.values())
     assert line["base"]["mean_logp_target"] == pytest.approx(target, rel=1e-4)
     assert line["base"]["mean_logp_other"] == pytest.approx(other, rel=1e-4)
