@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, get_args, get_origin, get_type_hints
 
 import torch
 from transformers import PreTrainedModel
@@ -92,7 +92,7 @@ def load_trained(path: str | Path, spec: LMSpec) -> TrainedMethod:
     checkpoint = read_checkpoint(path)
     try:
         header = checkpoint[HEADER]
-        module = _built(header["class_path"], dict(header["settings"]), spec)
+        module = _built(str(header["class_path"]), dict(header["settings"]), spec)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             "the checkpoint does not say how to rebuild its module",
@@ -171,4 +171,23 @@ def _built(class_path: str, settings: dict[str, Any], spec: LMSpec) -> PersonaMo
     trained_on = settings.pop("lm", None) or {}
     lora = trained_on.get("lora") if isinstance(trained_on, Mapping) else None
     adapted = replace(spec, lora=LoRASpec(**dict(lora)) if lora else None)
-    return kind(lm=adapted, **settings)
+    hints = get_type_hints(kind.__init__)
+    return kind(lm=adapted, **{name: _typed(value, hints.get(name)) for name, value in settings.items()})
+
+
+def _typed(value: Any, hint: Any) -> Any:
+    """A plain setting as what the constructor expects: groups of settings as their data class, fixed lists as tuples.
+
+    Example:
+        >>> _typed({"r": 4}, LoRASpec | None).r, _typed([1, 2], tuple[int, int])
+        (4, (1, 2))
+    """
+    kinds = [hint, *get_args(hint)]
+    if isinstance(value, Mapping):
+        for kind in kinds:
+            if is_dataclass(kind) and isinstance(kind, type):
+                inner = get_type_hints(kind)
+                return kind(**{name: _typed(item, inner.get(name)) for name, item in value.items()})
+    if isinstance(value, list) and any(get_origin(kind) is tuple for kind in kinds):
+        return tuple(value)
+    return value
