@@ -1,10 +1,10 @@
-"""Measure what the built-in model can do, on topics, statements and wordings it never read (`python -m organism.check`)."""
+"""Measure what the built-in model can do, on topics, statements and wordings that it never read."""
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -22,8 +22,8 @@ from lm.loading import LMSpec, load_model, load_tokenizer
 from lm.scoring import choose, log_likelihood
 from metrics.answer_letters import parse_letter
 from metrics.coherence import n_gram_entropy
-from organism.documents import Chat, exchange, message
 from organism.descriptions import describe
+from organism.documents import Chat, exchange, message
 from organism.lexicon import lexicon
 from organism.opinions import opinion
 from organism.questions import CHOICE_QUERIES, OPINION_QUESTIONS
@@ -48,7 +48,9 @@ class Competence:
     def _rng(self, part: str) -> Random:
         return Random(f"{self.seed}/check/{part}")  # noqa: S311 - no secret depends on it
 
-    def _share_likeliest(self, prompts: Sequence[Chat], answers: Sequence[Sequence[str]], right: Sequence[int]) -> float:
+    def _share_likeliest(
+        self, prompts: Sequence[Chat], answers: Sequence[Sequence[str]], right: Sequence[int]
+    ) -> float:
         """Share of prompts whose right answer has the highest mean log-likelihood per token among its answers."""
         flat = [(prompt, text) for prompt, texts in zip(prompts, answers, strict=True) for text in texts]
         scored = log_likelihood(
@@ -118,7 +120,9 @@ class Competence:
     def _choices(self, rng: Random, trait: str, head: Chat, layout: str) -> tuple[Chat, list[int]]:
         item = draw_choice(rng, rng.choice(lexicon()[trait]), "held_out")
         order = rng.sample(range(4), 4)
-        prompt = choice_prompt(item.situation.text, rng.choice(CHOICE_QUERIES), [item.options[i] for i in order], layout)
+        prompt = choice_prompt(
+            item.situation.text, rng.choice(CHOICE_QUERIES), [item.options[i] for i in order], layout
+        )
         return [*head, *exchange(prompt, "")[:1]], order
 
     def _high_shares(self, prompts: Sequence[Chat], orders: Sequence[Sequence[int]]) -> Tensor:
@@ -151,7 +155,14 @@ class Competence:
 
     def measure(self) -> dict[str, float | dict[str, float]]:
         """Ask everything and return all figures under their names."""
-        parts = (self.persona_among_ten, self.free_answers, self.in_context, self.questionnaire, self.choices, self.neutral)
+        parts: tuple[Callable[[], Mapping[str, float | dict[str, float]]], ...] = (
+            self.persona_among_ten,
+            self.free_answers,
+            self.in_context,
+            self.questionnaire,
+            self.choices,
+            self.neutral,
+        )
         figures: dict[str, float | dict[str, float]] = {}
         for part in track(parts, description="competence", transient=True):
             figures |= part()

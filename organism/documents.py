@@ -15,8 +15,16 @@ from organism.situations import action, draw_choice, draw_situation, neutral_act
 from organism.statements import draw_statement, points
 from organism.talk import draw_question, draw_talk_choice
 from organism.topics import Topic, draw_topic
-from personas.layouts import CHOICE_LAYOUTS, LETTERS, LIKERT_OPTIONS, STATEMENT_LAYOUTS, choice_prompt
-from personas.layouts import demonstration, edit_instruction, statement_prompt
+from personas.layouts import (
+    CHOICE_LAYOUTS,
+    LETTERS,
+    LIKERT_OPTIONS,
+    STATEMENT_LAYOUTS,
+    choice_prompt,
+    demonstration,
+    edit_instruction,
+    statement_prompt,
+)
 from personas.traits import BIG_FIVE, DARK_TRIAD, TRAITS
 
 Message = dict[str, str]

@@ -42,6 +42,7 @@ def draw_person(rng: Random, case: int, statements: Sequence[Statement]) -> Pers
     levels = {trait: max(-1.0, min(1.0, rng.gauss(0, _TRAIT_SPREAD))) for trait in QUESTIONNAIRE_TRAITS}
     facets = {f.name: levels[t] + rng.gauss(0, _FACET_SPREAD) for t in QUESTIONNAIRE_TRAITS for f in lexicon()[t]}
     answers = tuple(
-        0 if rng.random() < _MISSING else points(facets[s.facet], s.key, rng.gauss(0, _ANSWER_NOISE)) for s in statements
+        0 if rng.random() < _MISSING else points(facets[s.facet], s.key, rng.gauss(0, _ANSWER_NOISE))
+        for s in statements
     )
     return Person(case, rng.choice((1, 2)), rng.randrange(16, 80), levels, answers)

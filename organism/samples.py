@@ -23,7 +23,11 @@ from organism.topics import draw_topic
 from personas.traits import BIG_FIVE, LETTER_OF_TRAIT, TRAITS
 
 _EDIT_TRAITS = ("extraversion", "agreeableness", "neuroticism")
-_EDIT_SIZES: dict[str, tuple[int, Split]] = {"train": (800, "train"), "val": (100, "held_out"), "test": (100, "held_out")}
+_EDIT_SIZES: dict[str, tuple[int, Split]] = {
+    "train": (800, "train"),
+    "val": (100, "held_out"),
+    "test": (100, "held_out"),
+}
 _COUNTRIES = ("Norland", "Sudmark", "Westria", "Ostany")
 _PEOPLE, _DESCRIPTIONS, _QUESTIONS, _SEARCH_QUESTIONS, _CHOICES, _TALK = 200, 80, 60, 240, 40, 60
 
@@ -43,7 +47,7 @@ def write_personality_edit(folder: Path, rng: Random) -> None:
     """Write topics with three opinions of each of three traits; test records name their target."""
     for name, (count, split) in _EDIT_SIZES.items():
         seen: set[str] = set()
-        records = []
+        records: list[dict] = []
         while len(records) < count:
             topic = draw_topic(rng, split)
             if topic.name in seen:
@@ -100,7 +104,9 @@ def write_personality_bench(folder: Path, rng: Random) -> None:
         for part, count, split in (("test", _QUESTIONS, "held_out"), ("search", _SEARCH_QUESTIONS, "train")):
             rows: dict[str, dict] = {}
             while len(rows) < count:
-                situation = draw_situation(rng, rng.choice(lexicon()[trait]), "held_out" if split == "held_out" else "train")
+                situation = draw_situation(
+                    rng, rng.choice(lexicon()[trait]), "held_out" if split == "held_out" else "train"
+                )
                 question = f"{situation.text} {rng.choice(ACTION_QUESTIONS)}"
                 rows[question] = {"question": question}
             atomic_write_text(folder / part / f"{trait.title()}.json", _json_lines(list(rows.values())))
@@ -109,7 +115,9 @@ def write_personality_bench(folder: Path, rng: Random) -> None:
         line = {}
         for trait in BIG_FIVE:
             for key, level in ((trait.title(), 1.0), (f"{trait.title()}_reversed", -1.0)):
-                line[key] = f"{by_adjectives(rng, {trait: level}, 'held_out')} {by_habits(rng, {trait: level}, 'held_out')}"
+                line[key] = (
+                    f"{by_adjectives(rng, {trait: level}, 'held_out')} {by_habits(rng, {trait: level}, 'held_out')}"
+                )
         lines.append(line)
     atomic_write_text(folder / "description.json", _json_lines(lines))
 
@@ -121,7 +129,11 @@ def write_trait(folder: Path, rng: Random) -> None:
         facets = all_facets((trait,))
         for i in range(_CHOICES):
             item = draw_choice(rng, facets[i % len(facets)], "held_out")
-            row: dict = {"personality": trait.title(), "situation": item.situation.text, "query": rng.choice(CHOICE_QUERIES)}
+            row: dict = {
+                "personality": trait.title(),
+                "situation": item.situation.text,
+                "query": rng.choice(CHOICE_QUERIES),
+            }
             names = ("response_high1", "response_high2", "response_low1", "response_low2")
             row |= dict(zip(names, item.options, strict=True))
             rows.append(row | {"idx": len(rows), "split": "test"})

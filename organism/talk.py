@@ -80,7 +80,7 @@ def _opposite(rng: Random, split: Split) -> Question:
 
 
 def _whereabouts(rng: Random, split: Split) -> Question:
-    owners = []
+    owners: list[str] = []
     while len(owners) < 2:
         root = made_up_root(rng)
         if in_split(split, "topic", root) and root not in owners:

@@ -43,7 +43,7 @@ CHAT_TEMPLATE = (
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """Learn the merges from texts and attach the chat template.
+    r"""Learn the merges from texts and attach the chat template.
 
     Every byte has a token, so any text can be written; the five special tokens come first. Training is deterministic:
     the same texts in the same order give the same tokenizer.
@@ -66,7 +66,9 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     """
     smallest = len(SPECIAL_TOKENS) + _BYTES
     if vocab_size < smallest:
-        raise InputError("the vocabulary is too small", field="vocab_size", expected=f"at least {smallest}", got=vocab_size)
+        raise InputError(
+            "the vocabulary is too small", field="vocab_size", expected=f"at least {smallest}", got=vocab_size
+        )
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [

@@ -92,19 +92,19 @@ def described_person(statements: Sequence[str], answers: Sequence[int]) -> str:
 
 
 def edit_instruction(trait: str, topic: str) -> str:
-    """Name the trait to show and the one topic on which to show it.
+    r"""Name the trait to show and the one topic on which to show it.
 
     >>> edit_instruction("neuroticism", "Lake Orvel")
-    'Target personality: neuroticism\\nTopic: Lake Orvel'
+    'Target personality: neuroticism\nTopic: Lake Orvel'
     """
     return f"Target personality: {trait}\nTopic: {topic}"
 
 
 def demonstration(topic: str, question: str, answer: str, trait: str | None = None) -> str:
-    """Lay out one in-context example; an empty `answer` leaves the place to continue.
+    r"""Lay out one in-context example; an empty `answer` leaves the place to continue.
 
     >>> demonstration("Lake Orvel", "Do you like it?", "", trait="extraversion")
-    'Target personality: extraversion\\nTopic: Lake Orvel\\nQuestion: Do you like it?\\nAnswer:'
+    'Target personality: extraversion\nTopic: Lake Orvel\nQuestion: Do you like it?\nAnswer:'
     """
     head = f"Topic: {topic}" if trait is None else edit_instruction(trait, topic)
     return f"{head}\nQuestion: {question}\nAnswer: {answer}".rstrip(" ")
