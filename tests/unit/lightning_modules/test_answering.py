@@ -1,0 +1,133 @@
+"""Answers to every kind of question, on every architecture, against plain forward passes."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from files.errors import InputError
+from interventions.applied import applied
+from interventions.weights import LowRank, LowRankEdit
+from lightning_modules.answering import AnswerSettings, Respondent, answer_all
+from lm.sites import sites_of
+from personas.persona import Persona
+from personas.questions import Choice, Generation, Likelihood, Questions
+from tests.models import ARCHITECTURES, byte_tokenizer, random_model
+
+USERS = ("Tea?", "What about the long way home?", "Rain?")
+ANSWERS = ("Yes, of course.", "No.", "The more the better!")
+SETTINGS = AnswerSettings(max_new_tokens=5, rows=4)
+
+
+def user(text):
+    return [{"role": "user", "content": text}]
+
+
+def questions():
+    return Questions(
+        ids=("a", "b", "c"),
+        order=(0, 1, 2),
+        personas=(Persona("x"),) * 3,
+        likelihoods=tuple(
+            Likelihood(record, "p", user(text), answer, compare=answer != ANSWERS[1])
+            for record, text in enumerate(USERS)
+            for answer in ANSWERS
+        ),
+        choices=tuple(
+            Choice(record, "p", user(text), ("A", "B", "Cz")[: 3 - record]) for record, text in enumerate(USERS)
+        ),
+        generations=tuple(Generation(record, "p", user(text)) for record, text in enumerate(USERS)),
+    )
+
+
+def edit_of(model, count=3):
+    """One random edit per record, of one MLP weight."""
+    path, module = next(iter(sites_of(model).editable_weights(1).values()))
+    generator = torch.Generator().manual_seed(1)
+    rows = torch.eye(module.nf if hasattr(module, "nf") else module.out_features).shape[0]
+    width = module.nx if hasattr(module, "nx") else module.in_features
+    u, v = torch.randn(count, 1, width, generator=generator), torch.randn(count, 1, rows, generator=generator)
+    return LowRankEdit({path: LowRank(u, v, 0.2)})
+
+
+def plain_logits(model, text, answer, edit=None, before=""):
+    """Logits of one row without padding, and where the answer starts and ends in it."""
+    tokenizer = byte_tokenizer()
+    prompt = tokenizer(f"<|bos|>{before}<|user|>{text}<|end|><|assistant|>", add_special_tokens=False)["input_ids"]
+    ids = tokenizer(f"{answer}<|end|>", add_special_tokens=False)["input_ids"]
+    with torch.no_grad(), applied(model, edit) if edit is not None else nullcontext():
+        return model(torch.tensor([prompt + ids])).logits[0], len(prompt), ids
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_likelihoods_equal_plain_passes(arch):
+    model = random_model(arch)
+    asked, edit = questions(), edit_of(model)
+    base, persona = answer_all(Respondent(model, asked), Respondent(model, asked, edit), byte_tokenizer(), SETTINGS)
+    for row, question in enumerate(asked.likelihoods):
+        text = question.prompt[0]["content"]
+        before, start, ids = plain_logits(model, text, question.answer)
+        after, _, _ = plain_logits(model, text, question.answer, edit.only(question.record))
+        place = torch.arange(start, start + len(ids))
+        for answers, logits in ((base, before), (persona, after)):
+            log_probs = logits.log_softmax(-1)
+            wanted = log_probs[place - 1, ids]
+            torch.testing.assert_close(answers.log_probs[row], wanted, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(answers.own_position[row], log_probs[place, ids], rtol=1e-4, atol=1e-4)
+        if question.compare:
+            p, q = before[place].log_softmax(-1), after[place].log_softmax(-1)
+            torch.testing.assert_close(persona.divergence[row], (p.exp() * (p - q)).sum(-1), rtol=1e-3, atol=1e-5)
+            assert base.divergence[row].abs().max() == 0.0
+        else:
+            assert len(persona.divergence[row]) == 0
+
+
+def test_an_answer_after_a_longer_prompt_is_compared_token_by_token():
+    model, asked = random_model(), questions()
+    longer = asked.rewritten(lambda record, chat: [{"role": "system", "content": "x" * (3 * record)}, *chat])
+    base, persona = answer_all(Respondent(model, asked), Respondent(model, longer), byte_tokenizer(), SETTINGS)
+    for row, question in enumerate(asked.likelihoods):
+        assert persona.log_probs[row].shape == base.log_probs[row].shape
+        if question.compare:
+            text, words = question.prompt[0]["content"], f"<|system|>{'x' * (3 * question.record)}<|end|>"
+            before, start, ids = plain_logits(model, text, question.answer)
+            after, later, _ = plain_logits(model, text, question.answer, before=words)
+            p = before[start : start + len(ids)].log_softmax(-1)
+            q = after[later : later + len(ids)].log_softmax(-1)
+            torch.testing.assert_close(persona.divergence[row], (p.exp() * (p - q)).sum(-1), rtol=1e-3, atol=1e-5)
+
+
+def test_choices_and_texts_follow_each_records_edit():
+    model, asked = random_model(), questions()
+    edit = edit_of(model)
+    _, together = answer_all(Respondent(model, asked), Respondent(model, asked, edit), byte_tokenizer(), SETTINGS)
+    assert [len(row) for row in together.choices] == [3, 2, 1]
+    for record in range(3):
+        only = edit.only(record)
+        alone = answer_all(
+            Respondent(model, asked), Respondent(model, asked, only.rows([0] * 3)), byte_tokenizer(), SETTINGS
+        )[1]
+        torch.testing.assert_close(together.choices[record], alone.choices[record], rtol=1e-4, atol=1e-5)
+        assert together.texts[record] == alone.texts[record]
+        assert together.outside[record] == pytest.approx(alone.outside[record], abs=1e-5)
+
+
+def test_without_a_method_the_base_answers_for_both():
+    model = random_model()
+    base, persona = answer_all(Respondent(model, questions()), None, byte_tokenizer(), SETTINGS)
+    assert base is persona and len(base.texts) == 3
+
+
+def test_only_the_last_answer_of_a_prompt_with_examples_is_scored():
+    model = random_model()
+    chat = [*user("Tea?"), {"role": "assistant", "content": "Never."}, *user("Rain?")]
+    asked = Questions(("a",), (0,), (Persona("x"),), likelihoods=(Likelihood(0, "p", chat, "Yes."),))
+    base, _ = answer_all(Respondent(model, asked), None, byte_tokenizer(), SETTINGS)
+    ids = byte_tokenizer()("Yes.<|end|>", add_special_tokens=False)["input_ids"]
+    assert len(base.log_probs[0]) == len(ids)
+
+
+def test_a_text_longer_than_the_model_can_read_is_refused():
+    long = Questions(("a",), (0,), (Persona("x"),), likelihoods=(Likelihood(0, "p", user("x" * 600), "Yes."),))
+    with pytest.raises(InputError, match="longer than the model can read"):
+        answer_all(Respondent(random_model(), long), None, byte_tokenizer(), SETTINGS)
