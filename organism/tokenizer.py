@@ -59,7 +59,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         InputError: The vocabulary is smaller than the special tokens and bytes together.
 
     >>> tokenizer = train_tokenizer(["I like tea, and you like tea (A) or 10 lakes."] * 3, 300)
-    >>> tokenizer.tokenize("you like (A) or A\\nA 10")
+    >>> tokenizer.tokenize("you like (A) or A\nA 10")
     ['you', 'Ġlike', 'Ġ(', 'A', ')', 'Ġor', 'Ġ', 'A', 'Ċ', 'A', 'Ġ', '1', '0']
     >>> tokenizer.apply_chat_template([{"role": "user", "content": "tea"}], tokenize=False, add_generation_prompt=True)
     '<|user|>tea<|end|><|assistant|>'
