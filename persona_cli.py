@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,9 +19,16 @@ from files.errors import InputError
 from lightning_modules.base import PersonaModule
 
 DEFAULT_FOLDER = "runs/train"
+USAGE = "python train.py {} --config FILE [--KEY VALUE ...]"
 # What a run must share with the one it goes on from, or its outcome would belong to neither.
 _SAME_SECTIONS = ("model", "data", "seed_everything")
 _SAME_TRAINER = ("precision", "accumulate_grad_batches", "gradient_clip_val", "max_epochs", "max_steps")
+
+# Two warnings of libraries about themselves: that arguments come from a list, and about a pytree class.
+for _own in ("LightningCLI's args parameter is intended", r"`isinstance\(treespec, LeafSpec\)` is deprecated"):
+    warnings.filterwarnings("ignore", message=_own)
+# And an advertisement for a service.
+logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda line: "litlogger" not in line.getMessage())
 
 
 class PersonaCLI(LightningCLI):
@@ -41,7 +50,7 @@ class PersonaCLI(LightningCLI):
             save_config_callback=None,
             seed_everything_default=1,
             trainer_defaults={"default_root_dir": DEFAULT_FOLDER, "use_distributed_sampler": False},
-            parser_kwargs={"description": "Train or validate a method on a data set (see python train.py --help)."},
+            parser_kwargs={name: {"usage": USAGE.format(name)} for name in ("fit", "validate")},
             args=args,
         )
 

@@ -21,8 +21,8 @@ CHECKPOINTS, LOGS = "checkpoints", "tensorboard"
 class WholeCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside the old one and then swaps them.
 
-    Lightning's own way goes through the folder for temporary files and, where that is on another disk, copies from there
-    into place, which a kill can cut in half.
+    Lightning's own way goes through the system's folder for temporary files and, where that is on another disk, copies
+    from there into place, which a kill can cut in half.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
@@ -43,28 +43,45 @@ class RunFolder(Callback):
 
     def __init__(self, root: str | Path, config: str, resumed: bool) -> None:
         self.config = config
-        # Listed now, because the logger opens a file of its own in between.
-        self.left_over = [] if resumed else _files_below(Path(root), (CHECKPOINTS, LOGS))
+        self.root = Path(root)
+        self.resumed = resumed
+        self.begun = False
+        # Listed now, because the logger opens a file of its own before the data are read.
+        self.existed = self.root.exists()
+        self.before = _files_below(self.root, (CHECKPOINTS, LOGS))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Prove that the folder can be written before any work is done."""
         if trainer.is_global_zero:
-            ensure_writable_folder(trainer.default_root_dir)
+            ensure_writable_folder(self.root)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Clear the old run, now that model and data have loaded, and mark this one as unfinished."""
         if not trainer.is_global_zero:
             return
-        root = Path(trainer.default_root_dir)
-        for file in self.left_over:
-            file.unlink(missing_ok=True)
-        atomic_write_text(root / CONFIG_FILE, self.config)
-        write_json(root / STATE_FILE, {"finished": False})
+        self.begun = True
+        if not self.resumed:
+            for file in self.before:
+                file.unlink(missing_ok=True)
+        atomic_write_text(self.root / CONFIG_FILE, self.config)
+        write_json(self.root / STATE_FILE, {"finished": False})
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Mark the run as finished."""
         if trainer.is_global_zero and not trainer.interrupted:
-            write_json(Path(trainer.default_root_dir) / STATE_FILE, {"finished": True, "steps": trainer.global_step})
+            write_json(self.root / STATE_FILE, {"finished": True, "steps": trainer.global_step})
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leave nothing behind where model or data turned out to be faulty before the run began."""
+        if self.begun or not trainer.is_global_zero:
+            return
+        for logger in trainer.loggers:
+            logger.finalize("failed")
+        for file in set(_files_below(self.root, (CHECKPOINTS, LOGS))) - set(self.before):
+            file.unlink(missing_ok=True)
+        for folder in (self.root / CHECKPOINTS, self.root / LOGS, *([] if self.existed else [self.root])):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def checkpoint_to_go_on_from(root: str | Path) -> Path | None:
@@ -83,7 +100,7 @@ def checkpoint_to_go_on_from(root: str | Path) -> Path | None:
             file=state,
             expected='{"finished": true or false}',
             got=note,
-            fix="delete the folder",
+            fix="delete this file",
         )
     return None if note["finished"] else last
 

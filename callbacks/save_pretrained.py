@@ -32,7 +32,7 @@ class SavePretrained(Callback):
         self.folder = folder
         self.dtype = dtype
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prove that the folder can be written before any work is done."""
         if trainer.is_global_zero:
             ensure_writable_folder(self._target(trainer))
@@ -79,6 +79,8 @@ def export_model(
             deepcopy(lm).to(dtype).save_pretrained(fresh)
         tokenizer.save_pretrained(fresh)
         for file in sorted(fresh.iterdir()):
+            # The weights come readable by their owner alone; a model is as readable as what lies beside it.
+            shutil.copymode(fresh / "config.json", file)
             file.replace(target / file.name)
     except OSError as error:
         raise InputError(

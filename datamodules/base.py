@@ -26,9 +26,9 @@ def rank_and_world() -> tuple[int, int]:
 class ResumableLoader:
     """Batches of a data set, able to go on from any batch.
 
-    The order is a function of (seed, epoch). Each process takes every n-th item of it; items that do not share out evenly
-    are left out of that epoch. Its state is the epoch and the number of batches taken from it, so a checkpoint written
-    between any two batches is enough. Set the Trainer's `use_distributed_sampler` to false beside it.
+    The order is a function of (seed, epoch). Each process takes every n-th item of it; items that do not share out
+    evenly are left out of that epoch. Its state is the epoch and the number of batches taken from it, so a checkpoint
+    written between any two batches is enough. Set the Trainer's `use_distributed_sampler` to false beside it.
 
     Args:
         dataset: The items.
@@ -130,9 +130,7 @@ class ChatDataModule(LightningDataModule):
 
     def train_loader(self, dataset: Sequence[Any], collate: Callable[[list[Any]], Any]) -> ResumableLoader:
         """Shuffled batches that resume exactly."""
-        return ResumableLoader(
-            dataset, self.batch_size, collate, seed=self.seed, num_workers=self.num_workers
-        )
+        return ResumableLoader(dataset, self.batch_size, collate, seed=self.seed, num_workers=self.num_workers)
 
     def eval_loader(self, dataset: Sequence[Any], collate: Callable[[list[Any]], Any]) -> DataLoader:
         """Batches in order, each item once and in one process only."""

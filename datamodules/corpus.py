@@ -79,8 +79,8 @@ class CorpusLoader:
 class CorpusDataModule(ChatDataModule):
     """Streams chats, tokenises them and packs them into rows without padding to speak of.
 
-    A chat goes into the narrowest row it fits, and short chats fill what is left, so the few long ones come in batches of
-    their own and attention over short ones stays cheap.
+    A chat goes into the narrowest row it fits, and short chats fill what is left, so the few long ones come in batches
+    of their own and attention over short ones stays cheap.
 
     Args:
         lm: The language model; `train.py` takes it from the model's settings.

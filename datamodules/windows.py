@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerBase
 from files.errors import InputError
 from files.readers import read_json_lines, require
 from lm.chat import Chat, EncodedChat, encode_chats
-from lm.packing import LossOn, PackedBatch, pack, packed_batch
+from lm.packing import PackedBatch, Targets, pack, packed_batch
 from organism.corpus import document
 from organism.holdout import Split
 
@@ -109,7 +109,7 @@ class Window:
         place = slice(int(self.starts[item]), int(self.starts[item + 1]))
         return EncodedChat(self.ids[place].tolist(), self.answers[place].tolist())
 
-    def _usual(self) -> dict[LossOn, float]:
+    def _usual(self) -> dict[Targets, float]:
         chats = len(self.starts) - 1
         answers = float(self.answers.sum() - self.answers[self.starts[:-1]].sum())
         # Never below one token, so that a stream without answers gives a loss of 0 and not a division by 0.

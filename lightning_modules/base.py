@@ -1,12 +1,12 @@
-"""The base of every trained approach: one language model, checkpoints of what is trained, and checks when they are read."""
+"""The base of every trained approach: one language model, checkpoints of what is trained, checks when they are read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from lightning.pytorch import LightningModule
-import torch
 from torch import Tensor
 from torch.nn.modules.module import _IncompatibleKeys
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -39,6 +39,8 @@ class PersonaModule(LightningModule):
 
     def __init__(self, lm: LMSpec) -> None:
         super().__init__()
+        # Collects the arguments of the subclass; what is kept of them is plain and goes into the header.
+        self.save_hyperparameters(logger=False)
         self.lm_spec = lm
         self.model_hash: str | None = None
 
@@ -82,8 +84,15 @@ class PersonaModule(LightningModule):
         return _IncompatibleKeys([], [])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the header."""
-        checkpoint[HEADER] = {"method": self.method, "model": self.lm_spec.name, "model_hash": self.model_hash}
+        """Add the header: method, model, and what it takes to build the module again, in plain types."""
+        checkpoint.pop("hyper_parameters", None)
+        checkpoint[HEADER] = {
+            "method": self.method,
+            "model": self.lm_spec.name,
+            "model_hash": self.model_hash,
+            "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
+            "settings": {name: plain(value) for name, value in self.hparams.items()},
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Compare the header with this run.
@@ -108,6 +117,21 @@ class PersonaModule(LightningModule):
                 got=f"{header.get('model')} ({str(header.get('model_hash'))[:12]})",
                 fix="set model.init_args.lm.name to the model of the checkpoint, or give another checkpoint",
             )
+
+
+def plain(value: Any) -> Any:
+    """A setting as something that a checkpoint may hold: text, numbers, lists and dictionaries.
+
+    >>> plain({"lm": LMSpec("model", seed=3), "betas": (0.9, 0.95)})["lm"]["seed"]
+    3
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value if value is None or isinstance(value, str | bool | int | float) else str(value)
 
 
 def check_names(expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,10 +15,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel
 
 from lightning_modules.base import PersonaModule
+from lightning_modules.optimizers import decayed_groups, muon_with_adamw
 from lightning_modules.schedules import warmup_cosine
-from lm.chat import IGNORED_LABEL
 from lm.loading import LMSpec
-from lm.packing import LossOn, PackedBatch
+from lm.packing import PackedBatch
 
 
 class SFTModule(PersonaModule):
@@ -26,8 +26,12 @@ class SFTModule(PersonaModule):
 
     Args:
         lm: The language model, with random weights to train one from scratch.
-        loss_on: What is learnt: every token of a chat, or the assistant's answers alone.
+        prompt_weight: Weight of a token that is no answer, from 0 (the assistant's answers alone are learnt) to 1 (all
+            text alike). In between, the model learns to read what it is asked without spending itself on guessing it.
+        optimizer: `adamw`, or `muon`: Muon for the matrices of the decoder blocks and AdamW for the rest, which trains
+            a model from scratch on fewer tokens.
         learning_rate: Peak learning rate.
+        matrix_learning_rate: Peak learning rate of Muon, in AdamW's units.
         weight_decay: Decay of the weight matrices; norms and biases have none.
         betas: Memory of AdamW's two moments.
         warmup_steps: Optimizer steps until the peak, from where a cosine leads down over the rest of the run.
@@ -39,8 +43,10 @@ class SFTModule(PersonaModule):
     def __init__(
         self,
         lm: LMSpec,
-        loss_on: LossOn = "all",
+        prompt_weight: float = 1.0,
+        optimizer: Literal["adamw", "muon"] = "adamw",
         learning_rate: float = 3e-4,
+        matrix_learning_rate: float = 3e-3,
         weight_decay: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.95),
         warmup_steps: int = 100,
@@ -48,8 +54,10 @@ class SFTModule(PersonaModule):
         compile_up_to: int = 0,
     ) -> None:
         super().__init__(lm)
-        self.loss_on: LossOn = loss_on
+        self.prompt_weight = prompt_weight
+        self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self.matrix_learning_rate = matrix_learning_rate
         self.weight_decay = weight_decay
         self.betas = betas
         self.warmup_steps = warmup_steps
@@ -63,29 +71,22 @@ class SFTModule(PersonaModule):
 
     def training_step(self, batch: PackedBatch, batch_idx: int) -> Tensor:
         """Summed loss of the batch over the targets a batch of this stream usually has."""
-        labels = batch.labels(self.loss_on)
-        total = self._total_loss(batch, labels)
-        mean = total.detach() / (labels != IGNORED_LABEL).sum().clamp(min=1)
-        self.log("train/loss", mean, prog_bar=True, batch_size=len(batch))
-        return total / batch.usual_targets[self.loss_on]
+        weights = batch.weights(self.prompt_weight)
+        total = self._total_loss(batch, weights)
+        self.log("train/loss", total.detach() / weights.sum().clamp(min=1), prog_bar=True, batch_size=len(batch))
+        return total / batch.usual_weight(self.prompt_weight)
 
     def validation_step(self, batch: PackedBatch, batch_idx: int) -> None:
         """Log the mean loss per token, of all text and of answers."""
-        for name, labels in (("val/loss", batch.labels("all")), ("val/answer_loss", batch.labels("assistant"))):
-            count = int((labels != IGNORED_LABEL).sum())
+        for name, weights in (("val/loss", batch.weights(1.0)), ("val/answer_loss", batch.weights(0.0))):
+            count = int(weights.sum())
             if count:
-                total = summed_loss(self.lm, batch.input_ids, batch.position_ids, labels)
+                total = summed_loss(self.lm, batch.input_ids, batch.position_ids, weights)
                 self.log(name, total / count, prog_bar=True, batch_size=count, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
-        """AdamW with warmup and a cosine over the steps that the Trainer is set to run."""
-        optimizer = AdamW(
-            decayed_groups(self, self.weight_decay),
-            lr=self.learning_rate,
-            betas=self.betas,
-            # The fused step undoes the scaling of 16-bit gradients itself, after they would have been clipped.
-            fused=self.trainer.precision != "16-mixed",
-        )
+        """The optimizer with warmup and a cosine over the steps that the Trainer is set to run."""
+        optimizer = self._optimizer()
         factor = partial(
             warmup_cosine,
             total_steps=int(self.trainer.estimated_stepping_batches),
@@ -111,42 +112,50 @@ class SFTModule(PersonaModule):
         norm = clip_grad_norm_(trained, gradient_clip_val or float("inf"))
         self.log("train/gradient_norm", norm)
 
-    def _total_loss(self, batch: PackedBatch, labels: Tensor) -> Tensor:
+    def _optimizer(self) -> Optimizer:
+        if self.optimizer == "adamw":
+            # The fused step undoes the scaling of 16-bit gradients itself, after they would have been clipped.
+            fused = self.trainer.precision != "16-mixed"
+            groups = decayed_groups(self, self.weight_decay)
+            return AdamW(groups, lr=self.learning_rate, betas=self.betas, fused=fused)
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        ends = {id(parameter) for parameter in (*self.lm.get_input_embeddings().parameters(), *self._head())}
+        hidden = [parameter for parameter in trained if parameter.ndim == 2 and id(parameter) not in ends]
+        inside = {id(parameter) for parameter in hidden}
+        return muon_with_adamw(
+            hidden,
+            [parameter for parameter in trained if id(parameter) not in inside],
+            learning_rate=self.learning_rate,
+            matrix_learning_rate=self.matrix_learning_rate,
+            weight_decay=self.weight_decay,
+            betas=self.betas,
+        )
+
+    def _head(self) -> list[nn.Parameter]:
+        head = self.lm.get_output_embeddings()
+        return [] if head is None else list(head.parameters())
+
+    def _total_loss(self, batch: PackedBatch, weights: Tensor) -> Tensor:
         loss: Callable[..., Tensor] = summed_loss
         if batch.input_ids.shape[1] <= self.compile_up_to:
             # One compilation per width: a data module that pads to few widths keeps their number small.
             self._compiled = self._compiled or torch.compile(summed_loss, dynamic=False)
             loss = self._compiled
-        return loss(self.lm, batch.input_ids, batch.position_ids, labels)
+        return loss(self.lm, batch.input_ids, batch.position_ids, weights)
 
 
-def summed_loss(lm: PreTrainedModel, input_ids: Tensor, position_ids: Tensor, labels: Tensor) -> Tensor:
-    """Negative log-likelihood of the labels, summed, in float32.
+def summed_loss(lm: PreTrainedModel, input_ids: Tensor, position_ids: Tensor, weights: Tensor) -> Tensor:
+    """Weighted negative log-likelihood of the tokens, summed, in float32.
 
     Args:
         lm: A language model.
         input_ids: Packed rows (B, T).
         position_ids: Positions that start anew with every chat (B, T).
-        labels: The ids to predict, -100 where nothing is (B, T).
+        weights: Weight of each token as a target (B, T); 0 where nothing is predicted.
 
     Returns:
         A scalar.
     """
     logits = lm(input_ids=input_ids, position_ids=position_ids, use_cache=False).logits
-    return F.cross_entropy(
-        logits[:, :-1].float().flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED_LABEL, reduction="sum"
-    )
-
-
-def decayed_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """What is trained, as one group with weight decay (matrices) and one without (norms and biases).
-
-    >>> [len(group["params"]) for group in decayed_groups(nn.Linear(2, 3), 0.1)]
-    [1, 1]
-    """
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
+    losses = F.cross_entropy(logits[:, :-1].float().flatten(0, 1), input_ids[:, 1:].flatten(), reduction="none")
+    return losses @ weights[:, 1:].flatten()

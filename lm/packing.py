@@ -10,41 +10,45 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lm.chat import IGNORED_LABEL, EncodedChat
+from lm.chat import EncodedChat
 
-LossOn = Literal["all", "assistant"]
+Targets = Literal["all", "assistant"]
 
 
 @dataclass
 class PackedBatch:
     """Rows of one width, each holding whole chats one after the other.
 
-    Position ids start anew with every chat. Given them and no attention mask, transformers lets a token see only its own
-    chat.
+    Position ids start anew with every chat. Given them and no attention mask, transformers lets a token see only its
+    own chat.
 
     Attributes:
         input_ids: Token ids (B, T).
         position_ids: Position of each token in its own chat (B, T).
         target_mask: True where the token is predicted (B, T): not on padding, nor on the first token of a chat.
         answer_mask: True on predicted tokens of an answer (B, T).
-        usual_targets: Predicted tokens of a typical batch of this stream, by what the loss is taken on. Dividing by it in
-            place of the batch's own count makes every token of the stream weigh the same.
+        usual_targets: Predicted tokens of a typical batch of this stream: of `all` text, and of the `assistant` alone.
+            Dividing by it in place of the batch's own count makes every token of the stream weigh the same.
     """
 
     input_ids: Tensor
     position_ids: Tensor
     target_mask: Tensor
     answer_mask: Tensor
-    usual_targets: dict[LossOn, float]
+    usual_targets: dict[Targets, float]
 
     def __len__(self) -> int:
         """Number of rows."""
         return self.input_ids.shape[0]
 
-    def labels(self, loss_on: LossOn = "all") -> Tensor:
-        """The ids to predict (B, T), -100 where nothing is."""
-        predicted = self.target_mask if loss_on == "all" else self.answer_mask
-        return torch.where(predicted, self.input_ids, IGNORED_LABEL)
+    def weights(self, prompt_weight: float) -> Tensor:
+        """Weight of each token as a target (B, T): 1 in answers, `prompt_weight` elsewhere, 0 where it is none."""
+        return torch.where(self.answer_mask, 1.0, prompt_weight) * self.target_mask
+
+    def usual_weight(self, prompt_weight: float) -> float:
+        """Sum of `weights` in a typical batch of this stream."""
+        answers, everything = self.usual_targets["assistant"], self.usual_targets["all"]
+        return max(1.0, answers + prompt_weight * (everything - answers))
 
     def to(self, device: torch.device | str) -> PackedBatch:
         """The same batch on a device."""
@@ -61,7 +65,8 @@ def pack(lengths: Sequence[int], widths: Sequence[int]) -> list[tuple[int, list[
     """Share items out over rows so that few places stay empty.
 
     Each row is opened by the longest item left, at the smallest width that holds it, and filled with the longest items
-    that still fit. So long items get wide rows of their own, and short ones stay in narrow rows, where attention is cheap.
+    that still fit. So long items get wide rows of their own, and short ones stay in narrow rows, where attention is
+    cheap.
 
     Args:
         lengths: Length of each item.
@@ -98,7 +103,7 @@ def pack(lengths: Sequence[int], widths: Sequence[int]) -> list[tuple[int, list[
 
 
 def packed_batch(
-    rows: Sequence[Sequence[EncodedChat]], width: int, pad_id: int, usual_targets: dict[LossOn, float]
+    rows: Sequence[Sequence[EncodedChat]], width: int, pad_id: int, usual_targets: dict[Targets, float]
 ) -> PackedBatch:
     """Lay chats out in rows.
 
@@ -106,8 +111,8 @@ def packed_batch(
     >>> batch = packed_batch([chats], 6, pad_id=0, usual_targets={"all": 3.0, "assistant": 2.0})
     >>> batch.input_ids.tolist(), batch.position_ids.tolist()
     ([[5, 6, 7, 8, 9, 0]], [[0, 1, 2, 0, 1, 0]])
-    >>> batch.labels().tolist(), batch.labels("assistant").tolist()
-    ([[-100, 6, 7, -100, 9, -100]], [[-100, 6, 7, -100, -100, -100]])
+    >>> batch.weights(0.5).tolist(), batch.usual_weight(0.5)
+    ([[0.0, 1.0, 1.0, 0.0, 0.5, 0.0]], 2.5)
     """
     input_ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
     position_ids = torch.zeros((len(rows), width), dtype=torch.long)

@@ -1,0 +1,82 @@
+"""Optimizers made of several: each trains its own parameters, and the Trainer sees one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import AdamW, Muon, Optimizer
+
+
+class JointOptimizer(Optimizer):
+    """Steps several optimizers over disjoint parameters as one; its groups are theirs, so schedulers reach them all."""
+
+    def __init__(self, *parts: Optimizer) -> None:
+        super().__init__([{"params": group["params"]} for part in parts for group in part.param_groups], {})
+        self.parts = parts
+        self._share_groups()
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Step each part; the closure is evaluated once, before the first."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for part in self.parts:
+            part.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of each part, in order."""
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Give each part its state back."""
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self._share_groups()
+
+    def _share_groups(self) -> None:
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+
+def decayed_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """What is trained, as one group with weight decay (matrices) and one without (norms and biases).
+
+    >>> [len(group["params"]) for group in decayed_groups(nn.Linear(2, 3), 0.1)]
+    [1, 1]
+    """
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": weight_decay},
+        {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def muon_with_adamw(
+    hidden: list[nn.Parameter],
+    others: list[nn.Parameter],
+    *,
+    learning_rate: float,
+    matrix_learning_rate: float,
+    weight_decay: float,
+    betas: tuple[float, float],
+) -> JointOptimizer:
+    """Muon for the matrices between the embeddings, AdamW for all else.
+
+    Args:
+        hidden: Weight matrices inside the decoder blocks.
+        others: Embeddings, norms, biases.
+        learning_rate: Peak learning rate of AdamW.
+        matrix_learning_rate: Peak learning rate of Muon, in units of AdamW (its updates are scaled to that size).
+        weight_decay: Decay of the matrices; the others have none.
+        betas: Memory of AdamW's two moments.
+
+    Reference:
+        Jordan et al. 2024, Muon; the scaling is that of Liu et al. 2025, "Muon is scalable for LLM training", eq. 4.
+    """
+    muon = Muon(hidden, lr=matrix_learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+    return JointOptimizer(muon, AdamW(others, lr=learning_rate, betas=betas, weight_decay=0.0, fused=True))
