@@ -24,9 +24,14 @@ USAGE = "python train.py {} --config FILE [--KEY VALUE ...]"
 _SAME_SECTIONS = ("model", "data", "seed_everything")
 _SAME_TRAINER = ("precision", "accumulate_grad_batches", "gradient_clip_val", "max_epochs", "max_steps")
 
-# Two warnings of libraries about themselves: that arguments come from a list, and about a pytree class.
-for _own in ("LightningCLI's args parameter is intended", r"`isinstance\(treespec, LeafSpec\)` is deprecated"):
-    warnings.filterwarnings("ignore", message=_own)
+# What libraries warn of and is meant here, or concerns only themselves: arguments from a list, a run that goes on in its
+# folder, a pytree class.
+for _meant in (
+    "LightningCLI's args parameter is intended",
+    "Checkpoint directory .* exists and is not empty",
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+):
+    warnings.filterwarnings("ignore", message=_meant)
 # And an advertisement for a service.
 logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda line: "litlogger" not in line.getMessage())
 

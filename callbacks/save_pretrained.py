@@ -78,9 +78,10 @@ def export_model(
         with _quiet():
             deepcopy(lm).to(dtype).save_pretrained(fresh)
         tokenizer.save_pretrained(fresh)
+        mode = (fresh / "config.json").stat().st_mode
         for file in sorted(fresh.iterdir()):
             # The weights come readable by their owner alone; a model is as readable as what lies beside it.
-            shutil.copymode(fresh / "config.json", file)
+            file.chmod(mode)
             file.replace(target / file.name)
     except OSError as error:
         raise InputError(
