@@ -41,14 +41,14 @@ def read_participants(path: str | Path, items: Sequence[Item], numbering: Number
         if case in seen:
             raise _fault("is there twice", path, row, CASE, "every person once", case)
         seen.add(case)
-        answers = tuple(_ANSWERS.get(_plain(record.get(column)), -1) for column in columns)
+        answers = [_ANSWERS.get(_plain(record.get(column)), -1) for column in columns]
         if -1 in answers:
             raise _faulty_answer(record, columns[answers.index(-1)], path, row)
         if not any(answers):
             raise _fault(
                 "has answered none of the items", path, row, f"{columns[0]} ...", "some answers from 1 to 5", case
             )
-        yield Participant(case, position, answers)
+        yield Participant(case, position, bytes(answers))
 
 
 def read_descriptions(path: str | Path, people: Sequence[Participant]) -> dict[str, str]:

@@ -63,18 +63,19 @@ class Participant:
     Attributes:
         case: The number or name in the published table.
         position: Row in that table, from 0.
-        answers: An answer to each of the questionnaire's items, in their order; 0 is missing.
+        answers: An answer to each of the questionnaire's items, in their order; 0 is missing. Tables of hundreds of
+            thousands of people are kept as bytes, one per answer.
     """
 
     case: str
     position: int
-    answers: tuple[int, ...]
+    answers: Sequence[int]
 
-    def described(self, questionnaire: Questionnaire) -> tuple[int, ...]:
+    def described(self, questionnaire: Questionnaire) -> Sequence[int]:
         """The answers that describe the person."""
         return self.answers[: len(questionnaire.described)]
 
-    def scored(self, questionnaire: Questionnaire) -> tuple[int, ...]:
+    def scored(self, questionnaire: Questionnaire) -> Sequence[int]:
         """The answers to be predicted."""
         return self.answers[len(questionnaire.described) :]
 

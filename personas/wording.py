@@ -26,6 +26,7 @@ class Wording:
         question: A layout of one's own, with a place for the statement, `{statement}`.
         lower_case: Write the statement in small letters and without its full stop, as part of a sentence.
         answer_prefix: How the answer begins, before the option's letter.
+        answer: How an option is chosen after that, with a place for its `{letter}`.
         system: What stands in the system turn where nothing describes the person.
         description: Frame of a person's description, with a place for the answered items, `{items}`.
         described_item: One answered item in it, with places for `{statement}`, `{letter}` and `{option}`.
@@ -38,6 +39,7 @@ class Wording:
     question: str | None = None
     lower_case: bool = False
     answer_prefix: str = ""
+    answer: str = "{letter}"
     system: str | None = None
     description: str | None = None
     described_item: str = "{statement} {letter}"
@@ -54,7 +56,8 @@ class Wording:
         Raises:
             InputError: Naming the setting.
         """
-        for name, place in (("question", "{statement}"), ("description", "{items}"), ("described_item", "{statement}")):
+        places = {"question": "{statement}", "description": "{items}", "described_item": "{statement}"}
+        for name, place in (places | {"answer": "{letter}"}).items():
             text = getattr(self, name)
             if text is not None and place not in text:
                 raise InputError(
@@ -68,6 +71,15 @@ class Wording:
     def statement(self, item: Item) -> str:
         """The statement as it is written into a prompt."""
         return item.text.rstrip(".").lower() if self.lower_case else item.text
+
+    def answers(self) -> tuple[str, ...]:
+        """The five answers to choose from, from very accurate to very inaccurate.
+
+        Example:
+            >>> Wording(answer=" ({letter})").answers()
+            (' (A)', ' (B)', ' (C)', ' (D)', ' (E)')
+        """
+        return tuple(_put(self.answer, letter=letter) for letter in OPTION_LETTERS)
 
     def ask(self, item: Item) -> Chat:
         """The turns that put an item to the model.

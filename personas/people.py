@@ -1,0 +1,80 @@
+"""A batch of people to speak as: their answers to a questionnaire, and what is asked in their name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from files.errors import InputError
+from personas.persona import Persona
+from personas.questionnaire import Participant, Questionnaire, trait_scores
+from personas.questions import Questions
+from personas.wording import Wording
+
+
+@dataclass(frozen=True)
+class PeopleBatch:
+    """People of one questionnaire, one record each.
+
+    Attributes:
+        questions: What is asked in their name.
+        people: Who they are, in the order of the records.
+        questionnaire: The items they answered.
+        wording: The words around the items.
+        written: From case to a description that an LLM has written; empty where there are none.
+    """
+
+    questions: Questions
+    people: tuple[Participant, ...]
+    questionnaire: Questionnaire
+    wording: Wording
+    written: Mapping[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of people."""
+        return len(self.people)
+
+    def describe(self, record: int) -> str:
+        """The person of a record by the answers that describe it."""
+        return self.wording.describe(self.questionnaire.described, self.people[record].described(self.questionnaire))
+
+    def written_description(self, record: int) -> str:
+        """The description that an LLM has written of the person of a record.
+
+        Raises:
+            InputError: If there is none.
+        """
+        case = self.people[record].case
+        if case not in self.written:
+            raise InputError(
+                f"there is no written description of case {case}",
+                field="--data.init_args.written_descriptions",
+                expected="a file with a description of every person, such as personality_prompt.json",
+                fix="name the file, or leave out the method personality_prompt",
+            )
+        return self.written[case]
+
+    def fingerprint(self, record: int) -> str:
+        """A name for everything that a method may learn of the person of a record: items, answers and wording."""
+        person = self.people[record]
+        parts = [
+            [asdict(item) for item in self.questionnaire.described],
+            list(person.described(self.questionnaire)),
+            asdict(self.wording),
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def persona_of(person: Participant, questionnaire: Questionnaire) -> Persona:
+    """The persona that a person's describing answers make: a level of each trait, from the mean of its items.
+
+    Example:
+        >>> from personas.questionnaire import Item
+        >>> worry = Item(1, "Worry.", "neuroticism", 1)
+        >>> persona_of(Participant("7", 0, (4,)), Questionnaire((worry,), ())).levels
+        {'neuroticism': 0.5}
+    """
+    scores = trait_scores(questionnaire.described, person.described(questionnaire))
+    return Persona(f"case {person.case}", {trait: (score - 3) / 2 for trait, score in scores.items()})
