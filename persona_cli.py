@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from callbacks.resume import RandomState
+from callbacks.resume import ExactResume
 from callbacks.run_folder import CONFIG_FILE, LOGS, RunFolder, WholeCheckpointIO, checkpoint_to_go_on_from
 from files.errors import InputError
 from lightning_modules.base import PersonaModule
@@ -112,7 +112,7 @@ class PersonaCLI(LightningCLI):
             isinstance(callback, ProgressBar) for callback in callbacks
         ):
             callbacks.append(RichProgressBar())
-        callbacks.append(RandomState())
+        callbacks.append(ExactResume())
         if self.subcommand == "fit" and not settings.get("fast_dev_run"):
             callbacks.append(RunFolder(root, self._settings_as_yaml(), resumed=self.checkpoint is not None))
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)

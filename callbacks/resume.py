@@ -1,4 +1,4 @@
-"""Resuming bit for bit: the state of the random number generators travels in the checkpoint."""
+"""Resuming bit for bit: random numbers and the place in the data go on where the checkpoint was written."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 
-class RandomState(Callback):
+class ExactResume(Callback):
     """Keeps the states of torch's and Python's generators in the checkpoint and restores them when training starts.
+
+    It also hands the data loader the place that Lightning keeps for it. Lightning does so when it sets the loader up, but
+    a module that asks for `trainer.estimated_stepping_batches` makes it set up the loader before the place is known, and
+    the data would silently start over.
 
     Under several processes only the first one's state is stored; draws that must differ between processes and survive a
     resume are to be seeded from (seed, step, rank) where they are made.
@@ -32,6 +36,10 @@ class RandomState(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the states of the checkpoint, once."""
+        loop = trainer.fit_loop
+        if loop._combined_loader_states_to_load and loop._combined_loader is not None:
+            loop._combined_loader._load_state_dicts(loop._combined_loader_states_to_load)
+            loop._combined_loader_states_to_load = []
         if self._restored is None:
             return
         torch.set_rng_state(self._restored["torch"].cpu())

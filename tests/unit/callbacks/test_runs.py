@@ -5,9 +5,10 @@ import random
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from callbacks.resume import RandomState
+from callbacks.resume import ExactResume
 from callbacks.run_folder import RunFolder, WholeCheckpointIO, checkpoint_to_go_on_from
 from callbacks.save_pretrained import SavePretrained
 from files.errors import InputError
@@ -17,15 +18,16 @@ from tests.unit.lightning_modules.chats import run
 def test_random_states_come_back_when_training_starts_and_not_before():
     torch.manual_seed(3)
     random.seed(3)
-    state = RandomState().state_dict()
+    state = ExactResume().state_dict()
     expected = (torch.rand(2), random.random())
-    keeper = RandomState()
+    keeper = ExactResume()
     keeper.load_state_dict(state)
     torch.manual_seed(8)
-    keeper.on_train_start(None, None)
+    trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    keeper.on_train_start(trainer, None)
     assert torch.equal(torch.rand(2), expected[0])
     assert random.random() == expected[1]
-    keeper.on_train_start(None, None)
+    keeper.on_train_start(trainer, None)
     assert not torch.equal(torch.rand(2), expected[0])
 
 

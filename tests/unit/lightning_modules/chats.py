@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from callbacks.resume import RandomState
+from callbacks.resume import ExactResume
 from datamodules.corpus import CorpusDataModule
 from lightning_modules.sft import SFTModule
 from lm.loading import LMSpec
@@ -54,7 +54,7 @@ def run(
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
-        callbacks=[RandomState(), *callbacks],
+        callbacks=[ExactResume(), *callbacks],
         **(defaults | settings),
     )
     trainer.fit(module, datamodule=data, ckpt_path=ckpt_path)
