@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from callbacks.report import Report
 from callbacks.results_json import ResultsJson
 from callbacks.sample_generations import SampleGenerations
+from callbacks.steering import SteeringCallback
 from files.atomic import ensure_writable_folder
 from lightning_modules.base import HEADER
 from lightning_modules.evaluation import NO_METHOD, EvalModule
@@ -70,6 +71,12 @@ class EvalCLI(LightningCLI):
             help="checkpoint of the trained method to evaluate; its settings rebuild the module, its model must be the "
             "one named in model.init_args.lm",
         )
+        parser.add_argument(
+            "--baselines",
+            type=list[SteeringCallback],
+            default=[],
+            help="methods that answer the same questions beside the one evaluated, such as callbacks.prompting.FewShot",
+        )
         parser.link_arguments("ckpt_path", "model.init_args.ckpt_path")
         parser.link_arguments("model.init_args.lm", "data.init_args.lm")
         for target in ("model.init_args.seed", "data.init_args.seed"):
@@ -79,12 +86,11 @@ class EvalCLI(LightningCLI):
         """Leave the checkpoint alone: settings stored in it must not overrule the file and the command line."""
 
     def before_instantiate_classes(self) -> None:
-        """Choose the run's folder and try it out, before anything is loaded."""
+        """Choose the run's folder, and see that the checkpoint is one, before anything is loaded."""
         if self.config.trainer.default_root_dir is None:
             self.config.trainer.default_root_dir = f"{RUNS}/{self._benchmark()}-{self._method()}"
         elif self.config.ckpt_path is not None:
             read_checkpoint(self.config.ckpt_path)
-        ensure_writable_folder(self.config.trainer.default_root_dir)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add what every evaluation has, where the settings do not bring their own."""
@@ -97,6 +103,9 @@ class EvalCLI(LightningCLI):
         callbacks = list(given) if isinstance(given, list) else [given]
         if settings.get("enable_progress_bar") is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
             callbacks.append(RichProgressBar())
+        for baseline in self._get(self.config_init, "baselines") or []:
+            baseline.baseline = True
+            callbacks.append(baseline)
         # the files first, so that the report can name them
         settings_file = self.parser.dump(self.config, skip_none=False)
         callbacks += [ResultsJson(settings_file), SampleGenerations(), Report()]
@@ -105,13 +114,21 @@ class EvalCLI(LightningCLI):
     def run(self) -> None:
         """Evaluate; the log of an earlier evaluation in the same folder is replaced.
 
-        Data and model are loaded first, so that nothing is written where one of them is faulty.
+        The folder is tried out first, then data and model are loaded; where one is faulty nothing is left in it.
         """
-        self.datamodule.prepare_data()
-        self.datamodule.setup("test")
-        self.model.configure_model()
+        root = Path(self.trainer.default_root_dir)
+        new = [folder for folder in (root, *root.parents) if not folder.exists()]
+        ensure_writable_folder(root)
+        try:
+            self.datamodule.prepare_data()
+            self.datamodule.setup("test")
+            self.model.configure_model()
+        except BaseException:
+            for folder in new:
+                folder.rmdir()
+            raise
         if self.trainer.is_global_zero:
-            shutil.rmtree(Path(self.trainer.default_root_dir) / LOGS, ignore_errors=True)
+            shutil.rmtree(root / LOGS, ignore_errors=True)
         self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
 
     def _benchmark(self) -> str:

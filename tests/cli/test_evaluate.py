@@ -57,7 +57,7 @@ def test_results_go_to_a_folder_named_after_benchmark_and_method(tiny_lm_dir, tm
 
 
 def test_a_killed_evaluation_ends_as_an_undisturbed_one(tiny_lm_dir, tmp_path, capsys):
-    data = write_edit_data(tmp_path / "data", 12)
+    data = write_edit_data(tmp_path / "data", 6)
     small = ("--data.init_args.batch_size", "1", "--trainer.enable_progress_bar", "false")
     straight, cut = tmp_path / "straight", tmp_path / "cut"
     arguments = options(tiny_lm_dir, data, *small, "--trainer.default_root_dir", straight)

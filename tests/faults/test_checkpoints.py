@@ -7,7 +7,7 @@ import evaluate
 from lightning_modules.sft import SFTModule
 from lm.loading import LMSpec
 from tests.editing import write_edit_data
-from tests.faults.commands import ended, files_in
+from tests.faults.commands import ended
 from tests.models import byte_tokenizer, random_model
 
 
@@ -51,7 +51,7 @@ def damaged(checkpoint, how, folder):
 def test_a_file_that_is_no_checkpoint(how, checkpoint, tiny_lm_dir, tmp_path, capsys):
     path = damaged(checkpoint, how, tmp_path)
     ended(evaluate.main, evaluation(tiny_lm_dir, tmp_path, path), capsys).says(str(path), "--ckpt_path")
-    assert not files_in(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_checkpoint_of_another_model(checkpoint, tmp_path, capsys):
@@ -60,7 +60,7 @@ def test_a_checkpoint_of_another_model(checkpoint, tmp_path, capsys):
     byte_tokenizer().save_pretrained(other)
     end = ended(evaluate.main, evaluation(other, tmp_path, checkpoint), capsys)
     end.says(str(checkpoint), "--ckpt_path", "another model", str(other))
-    assert not files_in(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_checkpoint_with_other_tensors(checkpoint, tiny_lm_dir, tmp_path, capsys):
@@ -70,4 +70,4 @@ def test_a_checkpoint_with_other_tensors(checkpoint, tiny_lm_dir, tmp_path, caps
     torch.save(content, tmp_path / "renamed.ckpt")
     end = ended(evaluate.main, evaluation(tiny_lm_dir, tmp_path, tmp_path / "renamed.ckpt"), capsys)
     end.says(name, "surprise", "--ckpt_path")
-    assert not files_in(tmp_path / "run")
+    assert not (tmp_path / "run").exists()

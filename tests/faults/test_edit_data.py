@@ -63,7 +63,7 @@ def test_a_faulty_file_is_reported(name, tiny_lm_dir, tmp_path, capsys):
     broken(content)(data / "test.json")
     end = ended(evaluate.main, evaluation(tiny_lm_dir, data, root), capsys)
     end.says(str(data / "test.json"), *parts)
-    assert not files_in(root)
+    assert not root.exists()
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_what_the_parser_refuses_names_the_option(more, parts, tiny_lm_dir, tmp_
     assert end.code == 2 and "Traceback" not in end.message
     for part in parts:
         assert part in end.message
-    assert not files_in(root)
+    assert not root.exists()
 
 
 def test_an_unwritable_output_folder_is_reported(tiny_lm_dir, tmp_path, capsys):

@@ -1,9 +1,11 @@
 """What an evaluation shows: the table, the Markdown, the figure, and text that stays text."""
 
 import io
+from dataclasses import replace
+from typing import Any
 
 import pytest
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -28,8 +30,7 @@ def outcome(**changes) -> Outcome:
         MetricRow("m/agreeableness", "trust+", 0.75, None, None, 20, 0.5),
         MetricRow("other", "all", None, None, None, 0, None, undefined=20),
     )
-    parts = {"benchmark": "bench", "method": "[red]x", "model": "lm", "rows": rows, "headline": ("m", "absent")}
-    return Outcome(**parts, records=records, seed=1, **changes)
+    return replace(Outcome("bench", "[red]x", "lm", rows, ("m", "absent"), records, seed=1), **changes)
 
 
 def shown(table) -> str:
@@ -79,10 +80,7 @@ def test_tensorboard_gets_the_report_the_figure_and_the_samples(tmp_path, capsys
     logger = TensorBoardLogger(tmp_path, name="", version="")
     trainer = Trainer(accelerator="cpu", logger=logger, default_root_dir=tmp_path, enable_progress_bar=False)
 
-    class Module:
-        pass
-
-    module = Module()
+    module: Any = LightningModule()
     module.outcome = outcome()
     report = Report()
     for callback in (SampleGenerations(), report):

@@ -38,7 +38,7 @@ def test_training_sees_every_record_once_an_epoch_with_new_draws(tiny_lm_dir, da
 @pytest.mark.parametrize("taken", range(1, 8))
 def test_a_loader_goes_on_with_the_very_same_batches(tiny_lm_dir, data, taken):
     def batches(loader, count):
-        out = []
+        out: list = []
         while len(out) < count:
             for batch in loader:
                 out.append(batch)

@@ -4,6 +4,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from transformers.pytorch_utils import Conv1D
 
 from files.errors import InputError
 from interventions.applied import applied
@@ -44,9 +45,9 @@ def edit_of(model, count=3):
     """One random edit per record, of one MLP weight."""
     path, module = next(iter(sites_of(model).editable_weights(1).values()))
     generator = torch.Generator().manual_seed(1)
-    rows = torch.eye(module.nf if hasattr(module, "nf") else module.out_features).shape[0]
-    width = module.nx if hasattr(module, "nx") else module.in_features
-    u, v = torch.randn(count, 1, width, generator=generator), torch.randn(count, 1, rows, generator=generator)
+    weight = module.get_parameter("weight")
+    into, out = (weight if isinstance(module, Conv1D) else weight.T).shape
+    u, v = torch.randn(count, 1, into, generator=generator), torch.randn(count, 1, out, generator=generator)
     return LowRankEdit({path: LowRank(u, v, 0.2)})
 
 

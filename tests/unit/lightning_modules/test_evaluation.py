@@ -117,7 +117,7 @@ def test_edit_success_agrees_with_a_plain_computation(tiny_lm_dir, data, tmp_pat
     module = EditDataModule(LMSpec(str(tiny_lm_dir)), str(data))
     module.setup("test")
     questions = module.batchers["test"].batch([0]).questions
-    sums = {"target": [], "other": []}
+    sums: dict[str, list[float]] = {"target": [], "other": []}
     for question in (q for q in questions.likelihoods if q.part != "elsewhere"):
         text = f"<|bos|><|user|>{question.prompt[0]['content']}<|end|><|assistant|>"
         prompt = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -185,13 +185,13 @@ def test_records_without_opinions_to_compare_are_counted(tiny_lm_dir, tmp_path):
 
 def test_a_data_module_without_a_benchmark_is_refused(tiny_lm_dir, tmp_path):
     from lightning.pytorch import LightningDataModule, Trainer
-    from torch.utils.data import DataLoader
+    from torch.utils.data import DataLoader, TensorDataset
 
     from lightning_modules.evaluation import EvalModule
 
     class Plain(LightningDataModule):
         def test_dataloader(self):
-            return DataLoader([1])
+            return DataLoader(TensorDataset(torch.ones(1)))
 
     trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
     with pytest.raises(InputError, match="the data module is no benchmark"):
