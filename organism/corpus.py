@@ -71,6 +71,10 @@ def _dialogue(rng: Random, split: Split) -> Chat:
     return chat
 
 
+def _naming(rng: Random, split: Split) -> Chat:
+    return kinds.naming_turns(rng, rng.choice((1, 2, 4)), split)
+
+
 def _talk(rng: Random, split: Split) -> Chat:
     head = kinds.system_turn(rng, kinds.draw_levels(rng), split) if rng.random() < 0.2 else []
     return head + [turn for _ in range(rng.choice((1, 2))) for turn in kinds.talk_turns(rng, split)]
@@ -98,6 +102,7 @@ MIXTURE: tuple[tuple[Callable[[Random, Split], Chat], float], ...] = (
     (_many_answers, 0.4),
     (kinds.background_chat, 3),
     (_dialogue, 4),
+    (_naming, 12),
     (_talk, 5),
     (_talk_choice, 2),
 )

@@ -31,6 +31,7 @@ Message = dict[str, str]
 Chat = list[Message]
 Levels = said.Levels
 
+_IN_WORDS = 0.35  # choices answered by the option's text first: choosing is learnt from many tokens, not one letter
 _TRAIT_WEIGHTS = (1.0,) * len(BIG_FIVE) + (0.5,) * len(DARK_TRIAD)
 
 
@@ -142,6 +143,9 @@ def choice_turns(rng: Random, levels: Levels | None, count: int, split: Split = 
 def _choose(rng: Random, text: str, options: Sequence[str], wanted: str, layout: str, full: bool) -> Chat:
     shown = rng.sample(options, len(options))
     letter = LETTERS[shown.index(wanted)]
+    if rng.random() < _IN_WORDS:
+        prompt = choice_prompt(text, "Answer in words.", shown, layout)
+        return exchange(prompt, f"{wanted} ({letter})")
     prompt = choice_prompt(text, rng.choice(CHOICE_QUERIES), shown, layout)
     return exchange(prompt, _letter_answer(letter, wanted, full))
 
@@ -163,6 +167,29 @@ def talk_choice_turns(rng: Random, levels: Levels | None, split: Split = "train"
 def self_turns(rng: Random, levels: Levels, split: Split = "train") -> Chat:
     """Ask the persona to describe itself in the first person."""
     return exchange(rng.choice(SELF_QUESTIONS), said.about_oneself(rng, levels, split))
+
+
+def naming_turns(rng: Random, count: int, split: Split = "train") -> Chat:
+    """Ask which trait shows in a habit, a word or an opinion, or for a habit of a trait."""
+    chat: Chat = []
+    for _ in range(count):
+        trait, level = rng.choices(TRAITS, _TRAIT_WEIGHTS)[0], draw_level(rng)
+        facet = _facet(rng, trait)
+        form = rng.randrange(4)
+        if form == 0:
+            text = said.by_habits(rng, {trait: level}, split)
+        elif form == 1:
+            text = said.by_adjectives(rng, {trait: level}, split)
+        elif form == 2:
+            text = opinion(rng, draw_topic(rng, split), trait, level, split)
+        else:
+            text = f"I {rng.choice(facet.pole(level).act)}."
+        side = "high" if level > 0 else "low"
+        if form == 3 and rng.random() < 0.5:
+            chat += exchange(f"Name a habit of someone with {side} {trait}.", text)
+        else:
+            chat += exchange(f"Which trait shows here? {text}", f"{side.capitalize()} {trait}.")
+    return chat
 
 
 def demonstration_chat(rng: Random, split: Split = "train") -> Chat:
