@@ -48,6 +48,7 @@ advice.
 | optimizer | {optimizer}, peak learning rate {learning_rate}, cosine decay, prompts weighted {prompt_weight} |
 | precision | {precision}; the weights here are stored in float16 |
 | hardware, time | {hardware}; {hours:.2f} hours |
+| remarks | {remarks} |
 
 ## Competence
 
@@ -70,7 +71,7 @@ def _hardware() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def training_record(run: Path) -> dict[str, Any]:
+def training_record(run: Path, remarks: str) -> dict[str, Any]:
     """Collect what the card says of the training from the folder of a run.
 
     Raises:
@@ -93,6 +94,7 @@ def training_record(run: Path) -> dict[str, Any]:
         "precision": settings["trainer"]["precision"],
         "hardware": f"{_hardware()}, CPU" if settings["trainer"]["accelerator"] in ("auto", "cpu") else _hardware(),
         "hours": round(sum(gap for gap in gaps if gap < _PAUSE) / 3600, 3),
+        "remarks": remarks,
         "last_loss": round(sum(event.value for event in events[-10:]) / len(events[-10:]), 4),
     }
 
@@ -127,11 +129,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Publish the built-in model from the folder of its training run.")
     parser.add_argument("--run", type=Path, help="folder of the finished run; without it only the card is written")
     parser.add_argument("--out", type=Path, default=Path("assets/tiny-ocean"), help="folder of the built-in model")
+    parser.add_argument("--remarks", default="none", help="what the card says beyond the settings of the run")
     args = parser.parse_args()
     if args.run is None:
         write_card(args.out)
         return
-    record = training_record(args.run)
+    record = training_record(args.run, args.remarks)
     weights = args.run / "model" / "model.safetensors"
     if weights.stat().st_size > LARGEST_WEIGHTS:
         raise InputError(
