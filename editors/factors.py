@@ -86,9 +86,9 @@ def edit_factors(
     with torch.enable_grad(), ExitStack() as stack:
         for path, module in modules.items():
             stack.callback(_remember(module, path, passed))
-        log_probs = label_log_probs(halves.upper(tokens, states, positions), targets)
-        gradients = torch.autograd.grad((-log_probs * shares[rows]).sum(), [passed[path][1] for path in modules])
-    losses = torch.zeros_like(shares).index_add(0, rows, -log_probs.detach() * shares[rows])
+        parts = -label_log_probs(halves.upper(tokens, states, positions), targets) * shares[rows]
+        gradients = torch.autograd.grad(parts.sum(), [passed[path][1] for path in modules])
+    losses = parts.new_zeros(edits).index_add(0, rows, parts.detach())
     factors = {
         path: Factors(_by_edit(passed[path][0], edits), _by_edit(gradient, edits))
         for path, gradient in zip(modules, gradients, strict=True)

@@ -88,7 +88,7 @@ class Hypernetwork(nn.Module):
             factors: Factors of every edited weight, by path.
 
         Raises:
-            ValueError: If the statistics hold fewer than two rows: the network was never trained.
+            UntrainedError: If the statistics hold fewer than two rows: the network was never trained.
         """
         made: dict[str, tuple[Tensor, Tensor]] = {}
         for name, paths in self.members.items():

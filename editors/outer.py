@@ -16,7 +16,7 @@ from editors.factors import CountedTokens, counted_labels, predicting
 from editors.halves import ModelHalves
 from editors.records import EditBatch
 from interventions.applied import applied
-from interventions.weights import LowRank, LowRankEdit
+from interventions.weights import LowRankEdit
 from losses.edit import IGNORED_LABEL, kl_per_position, label_log_probs, log_complement
 
 
@@ -70,32 +70,6 @@ def outer_losses(
     locality = _other_topics(halves, edit, batch, options, backward)
     total = (options.cedit * edit_losses + options.cloc * locality).mean()
     return OuterLosses(edit_losses, locality, total)
-
-
-def as_leaves(edit: LowRankEdit) -> LowRankEdit:
-    """The same edits on tensors of their own that collect gradients."""
-    leaves = {
-        path: LowRank(
-            *(tensor.detach().requires_grad_() for tensor in (change.u, change.v, torch.as_tensor(change.scale)))
-        )
-        for path, change in edit.weights.items()
-    }
-    return LowRankEdit(leaves, edit.assignment)
-
-
-def carried_back(edit: LowRankEdit, leaves: LowRankEdit) -> Tensor:
-    """A scalar whose gradient with respect to `edit` is what its leaves have collected: the way on to the hypernetwork.
-
-    Args:
-        edit: Edits with gradients to the network that made them.
-        leaves: What `as_leaves` made of them, after the backward passes.
-    """
-    pairs = [
-        (tensor, leaf.grad)
-        for path, change in edit.weights.items()
-        for tensor, leaf in zip(change.tensors(), leaves.weights[path].tensors(), strict=True)
-    ]
-    return torch.stack([(tensor * gradient).sum() for tensor, gradient in pairs if gradient is not None]).sum()
 
 
 def _opinions(

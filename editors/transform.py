@@ -116,9 +116,9 @@ class GradientTransform(nn.Module):
             For each weight new factors (M, in) and (M, out).
 
         Raises:
-            ValueError: If the statistics hold fewer than two rows.
+            UntrainedError: If the statistics hold fewer than two rows.
         """
-        normalised = [self._normalised(torch.cat([part.u, part.v], -1).float()) for part in parts]
+        normalised = [self._normalised(torch.cat([part.u, part.v], -1)) for part in parts]
         joined = torch.cat(normalised)
         modes = [(part.mode, len(part.u)) for part in parts]
         if "joined" in self.networks:
@@ -132,6 +132,7 @@ class GradientTransform(nn.Module):
         return list(zip(u.split(lengths), v.split(lengths), strict=True))
 
     def _normalised(self, rows: Tensor) -> Tensor:
+        rows = rows.to(self.moments.mean.dtype)
         if self.training:
             self.moments.update(rows)
         rows = (rows - self.moments.mean) / (self.moments.std + STD_FLOOR)

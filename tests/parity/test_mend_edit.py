@@ -11,9 +11,10 @@ from editors.diagnostics import compare_update
 from editors.factors import Factors, edit_factors
 from editors.halves import ModelHalves
 from editors.hypernetwork import Hypernetwork, TransformOptions
-from editors.outer import OuterOptions, as_leaves, carried_back, outer_losses
+from editors.outer import OuterOptions, outer_losses
 from editors.records import EditBatch, EditRecord
 from editors.selection import EditedWeights, select_weights
+from editors.training import as_leaves, carried_back
 from editors.transform import GradientTransform
 from interventions.applied import applied
 from interventions.weights import LowRankEdit

@@ -7,8 +7,9 @@ from torch.func import functional_call
 from editors.factors import edit_factors
 from editors.halves import ModelHalves
 from editors.hypernetwork import Hypernetwork, TransformOptions
-from editors.outer import OuterOptions, as_leaves, carried_back, outer_losses
+from editors.outer import OuterOptions, outer_losses
 from editors.selection import select_weights
+from editors.training import as_leaves, carried_back
 from interventions.applied import applied
 from lm.sites import is_conv1d, sites_of
 from losses.edit import drawdown_loss, inner_edit_loss, personality_loss

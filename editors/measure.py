@@ -1,0 +1,107 @@
+"""What edits did, in numbers per token: for metrics, and for telling an edit that broke the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from editors.chunks import row_chunks
+from editors.factors import predicting
+from editors.halves import ModelHalves
+from editors.records import EditBatch
+from interventions.applied import applied
+from interventions.weights import LowRankEdit
+from lm.chat import TokenBatch
+from losses.edit import IGNORED_LABEL, kl_per_position, label_log_probs
+
+
+@dataclass(frozen=True)
+class EditEffect:
+    """Effect of the edits of a batch, zero outside the masks.
+
+    Attributes:
+        before: (R, T) log-probability of each answer token of the outer rows under the base model.
+        after: (R, T) the same under the row's edit.
+        scored: (R, T) True on the tokens that count, those of scored rows.
+        moved: (L, T) KL(base || edited) at the answer's positions of the locality rows.
+        compared: (L, T) True on these positions.
+    """
+
+    before: Tensor
+    after: Tensor
+    scored: Tensor
+    moved: Tensor
+    compared: Tensor
+
+
+@torch.no_grad()
+def edit_effect(halves: ModelHalves, edit: LowRankEdit, batch: EditBatch, most_tokens: int) -> EditEffect:
+    """Measure base and edited model on the rows that judge the edits.
+
+    Args:
+        halves: The model, cut at the first edited block.
+        edit: E edits.
+        batch: The rows.
+        most_tokens: Tokens that go through the upper layers at once.
+    """
+    labels, scored = batch.outer.labels(), batch.outer.answer_mask & batch.scored[:, None]
+    labels = labels.masked_fill(~scored, IGNORED_LABEL)
+    before, after = (torch.zeros(labels.shape, device=labels.device) for _ in range(2))
+    for chunk in row_chunks(batch.outer, batch.outer_record, scored.any(1), most_tokens):
+        chosen = labels[chunk.rows, chunk.columns]
+        keep, targets = predicting(chosen)
+        states = halves.lower(chunk.tokens)
+        place = (chunk.rows[keep.nonzero()[:, 0]], keep.nonzero()[:, 1] + 1 + chunk.columns.start)
+        before[place] = label_log_probs(halves.upper(chunk.tokens, states, keep), targets).float()
+        with applied(halves.model, edit.rows(chunk.records)):
+            after[place] = label_log_probs(halves.upper(chunk.tokens, states, keep), targets).float()
+    moved = divergence(halves, edit, batch.locality, batch.locality_record, batch.locality.answer_mask, most_tokens)
+    return EditEffect(before, after, scored & (labels != IGNORED_LABEL), moved, batch.locality.answer_mask)
+
+
+@torch.no_grad()
+def divergence(
+    halves: ModelHalves, edit: LowRankEdit, tokens: TokenBatch, record: Tensor, mask: Tensor, most_tokens: int
+) -> Tensor:
+    """KL(base || edited) at each masked position.
+
+    Args:
+        halves: The model, cut at the first edited block.
+        edit: E edits.
+        tokens: What is read.
+        record: (R,) the edit of each row.
+        mask: (R, T) True where to compare.
+        most_tokens: Tokens that go through the upper layers at once.
+
+    Returns:
+        (R, T), zero elsewhere.
+    """
+    moved = torch.zeros(mask.shape, device=mask.device)
+    for chunk in row_chunks(tokens, record, mask.any(1), most_tokens):
+        keep, states = mask[chunk.rows, chunk.columns], halves.lower(chunk.tokens)
+        base = halves.upper(chunk.tokens, states, keep)
+        with applied(halves.model, edit.rows(chunk.records)):
+            values = kl_per_position(base, halves.upper(chunk.tokens, states, keep))
+        place = keep.nonzero()
+        moved[chunk.rows[place[:, 0]], place[:, 1] + chunk.columns.start] = values.float()
+    return moved
+
+
+def edit_shift(halves: ModelHalves, edit: LowRankEdit, tokens: TokenBatch, most_tokens: int) -> Tensor:
+    """How far each edit moves the model on the edit's own text: mean KL(base || edited) per token (E,).
+
+    A good edit moves some tokens by a little; one that broke the model moves all of them by several nats, or to nan.
+
+    Args:
+        halves: The model, cut at the first edited block.
+        edit: E edits.
+        tokens: Texts of the edits, as many rows for each.
+        most_tokens: Tokens that go through the upper layers at once.
+    """
+    mask = tokens.attention_mask.bool()
+    record = torch.arange(len(tokens), device=mask.device) // (len(tokens) // len(edit))
+    moved = divergence(halves, edit, tokens, record, mask, most_tokens)
+    sums = torch.zeros(2, len(edit), device=mask.device).index_add(1, record, torch.stack([moved.sum(1), mask.sum(1)]))
+    return sums[0] / sums[1]
