@@ -11,10 +11,14 @@ INSTALLED := $(VENV)/.installed-with-dev
 # Neither the built-in model nor its data come from a network; a lookup would only slow things down.
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1
 QUICKSTART := runs/quickstart
+# A small budget for a try: make organism ORGANISM=runs/tried ORGANISM_RUN=runs/try ORGANISM_ARGS="--data.init_args.batches 40"
+ORGANISM ?= assets/tiny-ocean
+ORGANISM_RUN ?= runs/tiny-ocean
+ORGANISM_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart test lint bench bench-mend organism organism-check faults readme
+.PHONY: help install quickstart test lint bench bench-mend organism organism-check sample-data faults readme
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,11 +61,19 @@ bench: bench-mend ## every benchmark
 bench-mend: $(INSTALLED) ## a MEND step against a plain reference of the published procedure -> benchmarks/mend.json
 	$(OFFLINE) $(RUN) -m benchmarks.mend
 
-organism: $(INSTALLED) ## train the built-in model from scratch (hours on a CPU; run again to go on)
-	$(OFFLINE) $(RUN) train.py fit --config configs/organism/tiny-ocean.yaml
+organism: $(INSTALLED) ## train the built-in model from scratch and publish it (hours on a CPU; run again to go on)
+	$(OFFLINE) $(RUN) train.py fit --config configs/organism/tiny-ocean.yaml \
+		--trainer.default_root_dir $(ORGANISM_RUN) $(ORGANISM_ARGS)
+	$(OFFLINE) $(RUN) -m organism.publish --run $(ORGANISM_RUN) --out $(ORGANISM)
+	$(OFFLINE) $(RUN) -m organism.check --model $(ORGANISM)
+	$(RUN) -m organism.publish --out $(ORGANISM)
 
 organism-check: $(INSTALLED) ## the built-in model's competence -> assets/tiny-ocean/competence.json
-	$(OFFLINE) $(RUN) -m organism.check
+	$(OFFLINE) $(RUN) -m organism.check --model $(ORGANISM)
+	$(RUN) -m organism.publish --out $(ORGANISM)
+
+sample-data: $(INSTALLED) ## write assets/data anew from the grammar of the built-in world
+	$(RUN) -m organism.samples
 
 faults: $(INSTALLED) ## bad input and killed runs, in the full counts
 	$(OFFLINE) CUDA_VISIBLE_DEVICES= FAULTS=full $(RUN) -m pytest tests/faults

@@ -28,6 +28,8 @@ class SFTModule(PersonaModule):
         lm: The language model, with random weights to train one from scratch.
         prompt_weight: Weight of a token that is no answer, from 0 (the assistant's answers alone are learnt) to 1 (all
             text alike). In between, the model learns to read what it is asked without spending itself on guessing it.
+        full_answer: Answers of fewer tokens weigh more, each token by the square root of the ratio; 0 weighs all tokens of
+            answers alike.
         optimizer: `adamw`, or `muon`: Muon for the matrices of the decoder blocks and AdamW for the rest, which trains
             a model from scratch on fewer tokens.
         learning_rate: Peak learning rate.
@@ -44,6 +46,7 @@ class SFTModule(PersonaModule):
         self,
         lm: LMSpec,
         prompt_weight: float = 1.0,
+        full_answer: int = 0,
         optimizer: Literal["adamw", "muon"] = "adamw",
         learning_rate: float = 3e-4,
         matrix_learning_rate: float = 3e-3,
@@ -55,6 +58,7 @@ class SFTModule(PersonaModule):
     ) -> None:
         super().__init__(lm)
         self.prompt_weight = prompt_weight
+        self.full_answer = full_answer
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.matrix_learning_rate = matrix_learning_rate
@@ -71,7 +75,7 @@ class SFTModule(PersonaModule):
 
     def training_step(self, batch: PackedBatch, batch_idx: int) -> Tensor:
         """Summed loss of the batch over the targets a batch of this stream usually has."""
-        weights = batch.weights(self.prompt_weight)
+        weights = batch.weights(self.prompt_weight, self.full_answer)
         total = self._total_loss(batch, weights)
         self.log("train/loss", total.detach() / weights.sum().clamp(min=1), prog_bar=True, batch_size=len(batch))
         return total / batch.usual_weight(self.prompt_weight)

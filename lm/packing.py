@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lm.chat import EncodedChat
@@ -41,9 +42,14 @@ class PackedBatch:
         """Number of rows."""
         return self.input_ids.shape[0]
 
-    def weights(self, prompt_weight: float) -> Tensor:
-        """Weight of each token as a target (B, T): 1 in answers, `prompt_weight` elsewhere, 0 where it is none."""
-        return torch.where(self.answer_mask, 1.0, prompt_weight) * self.target_mask
+    def weights(self, prompt_weight: float, full_answer: int = 0) -> Tensor:
+        """Weight of each token as a target (B, T): `prompt_weight` outside answers, 0 where nothing is predicted.
+
+        In answers it is 1, and in answers of fewer than `full_answer` tokens the square root of what they fall short by,
+        so that answers of a single letter are not drowned by long ones.
+        """
+        inside = answer_weights(self.answer_mask, full_answer) if full_answer else 1.0
+        return torch.where(self.answer_mask, inside, prompt_weight) * self.target_mask
 
     def usual_weight(self, prompt_weight: float) -> float:
         """Sum of `weights` in a typical batch of this stream."""
@@ -59,6 +65,19 @@ class PackedBatch:
             self.answer_mask.to(device),
             self.usual_targets,
         )
+
+
+def answer_weights(answer_mask: Tensor, full_answer: int) -> Tensor:
+    """Weight of each token of an answer (B, T), from the length of the answer it belongs to.
+
+    >>> mask = torch.tensor([[False, True, True, False, True, True, True, True, True, True, True, True]])
+    >>> answer_weights(mask, full_answer=8).tolist()
+    [[0.0, 2.0, 2.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]]
+    """
+    before = F.pad(answer_mask[:, :-1], (1, 0))
+    number = (answer_mask & ~before).flatten().cumsum(0).view_as(answer_mask) * answer_mask
+    lengths = torch.bincount(number.flatten())[number]
+    return (full_answer / lengths).sqrt().clamp(min=1.0) * answer_mask
 
 
 def pack(lengths: Sequence[int], widths: Sequence[int]) -> list[tuple[int, list[int]]]:
