@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from callbacks.comparison import comparison_markdown, comparison_table
+from callbacks.results_json import all_outcomes
 from callbacks.sample_generations import samples_markdown
 from files.atomic import atomic_write_text
 from metrics.outcome import MetricRow, Outcome
@@ -30,13 +32,17 @@ class Report(Callback):
     def __init__(self, samples: int = 5) -> None:
         self.samples = samples
         self._finished: Outcome | None = None
+        self._outcomes: tuple[Outcome, ...] = ()
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the report."""
         outcome = getattr(pl_module, "outcome", None)
         if not trainer.is_global_zero or not isinstance(outcome, Outcome):
             return
+        self._outcomes = all_outcomes(pl_module)
         text = report_markdown(outcome, self.samples)
+        if len(self._outcomes) > 1:
+            text += f"\n## Methods side by side\n\n{comparison_markdown(self._outcomes)}\n"
         atomic_write_text(Path(trainer.default_root_dir) / "report.md", text)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
@@ -50,6 +56,8 @@ class Report(Callback):
         if self._finished is not None:
             console = Console()
             console.print(figures_table(self._finished))
+            if len(self._outcomes) > 1:
+                console.print(comparison_table(self._outcomes))
             console.print(Text(f"Results, report and answers are in {trainer.default_root_dir}"))
             self._finished = None
 
@@ -97,6 +105,7 @@ def report_markdown(outcome: Outcome, samples: int) -> str:
         "## All figures",
         _markdown_table(others, outcome.method),
     ]
+    parts[2:2] = [f"**Warning:** {text}." for text in outcome.warnings]
     undefined = [f"`{row.metric}`: {row.undefined}" for row in outcome.rows if row.persona == "all" and row.undefined]
     if undefined:
         parts.append(f"Records without a value, left out of the mean: {', '.join(undefined)}.")

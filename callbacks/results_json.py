@@ -16,7 +16,7 @@ SCHEMA = 1
 
 
 class ResultsJson(Callback):
-    """Writes `results.json` (a row per figure) and `records.jsonl` (a line per record) at the end of an evaluation.
+    """Writes `results.json` (a row per figure) and `records.jsonl` (a line per record) at the end, of every method.
 
     Both lie in the run's folder, which is tried out before the evaluation starts. Each file is replaced as a whole.
 
@@ -37,12 +37,22 @@ class ResultsJson(Callback):
         outcome = getattr(pl_module, "outcome", None)
         if not trainer.is_global_zero or not isinstance(outcome, Outcome):
             return
+        outcomes = all_outcomes(pl_module) or (outcome,)
         root = Path(trainer.default_root_dir)
-        lines = [json.dumps(record.to_json(), ensure_ascii=False, allow_nan=False) for record in outcome.records]
+        lines = [
+            json.dumps({"method": one.method} | record.to_json(), ensure_ascii=False, allow_nan=False)
+            for one in outcomes
+            for record in one.records
+        ]
         atomic_write_text(root / "records.jsonl", "".join(f"{line}\n" for line in lines))
         if self.settings is not None:
             atomic_write_text(root / "evaluation.yaml", self.settings)
-        write_json(root / "results.json", result_rows(outcome))
+        write_json(root / "results.json", [row for one in outcomes for row in result_rows(one)])
+
+
+def all_outcomes(module: LightningModule) -> tuple[Outcome, ...]:
+    """The outcomes of every method of an evaluation, that of its own method first."""
+    return tuple(one for one in getattr(module, "outcomes", ()) if isinstance(one, Outcome))
 
 
 def result_rows(outcome: Outcome) -> list[dict[str, Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -108,14 +109,58 @@ def answer_all(
     Returns:
         The answers of both.
     """
-    base_answers, persona_answers = _likelihoods(base, persona, tokenizer, settings)
-    _choose(base, base_answers, tokenizer, settings)
-    _generate(base, base_answers, tokenizer, settings)
-    if persona is None:
-        return base_answers, base_answers
-    _choose(persona, persona_answers, tokenizer, settings)
-    _generate(persona, persona_answers, tokenizer, settings)
-    return base_answers, persona_answers
+    base_answers, [answers], _ = answer_several(base, [persona], tokenizer, settings)
+    return base_answers, answers
+
+
+def answer_several(
+    base: Respondent,
+    personas: Sequence[Respondent | None],
+    tokenizer: PreTrainedTokenizerBase,
+    settings: AnswerSettings,
+) -> tuple[Answers, list[Answers], list[float]]:
+    """Answers of the base model, which are computed once, and under each of several methods.
+
+    Args:
+        base: The base model with the plain prompts.
+        personas: The model under each method; None where there is no method, whose answers are then the base model's.
+        tokenizer: Of all models.
+        settings: How to answer.
+
+    Returns:
+        The base model's answers, those under each method, and the seconds each method took with the base model.
+    """
+    everyone = [base, *(persona for persona in personas if persona is not None)]
+    clock = Stopwatch(len(everyone))
+    answers = _likelihoods(everyone, tokenizer, settings, clock)
+    for number, who in enumerate(everyone):
+        with clock.of(number):
+            _choose(who, answers[number], tokenizer, settings)
+            _generate(who, answers[number], tokenizer, settings)
+    numbers = iter(range(1, len(everyone)))
+    of_persona = [0 if persona is None else next(numbers) for persona in personas]
+    seconds = [clock.seconds[0] + (clock.seconds[number] if number else 0.0) for number in of_persona]
+    return answers[0], [answers[number] for number in of_persona], seconds
+
+
+class Stopwatch:
+    """Seconds spent on each of several things.
+
+    Attributes:
+        seconds: So far, by number.
+    """
+
+    def __init__(self, things: int) -> None:
+        self.seconds = [0.0] * things
+
+    @contextmanager
+    def of(self, thing: int) -> Iterator[None]:
+        """Add the time of the block to one of them."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[thing] += time.perf_counter() - started
 
 
 def _no_answers() -> Answers:
@@ -128,21 +173,22 @@ def _chunks(questions: Sequence[Likelihood], rows: int) -> Iterator[Sequence[Lik
 
 
 def _likelihoods(
-    base: Respondent, persona: Respondent | None, tokenizer: PreTrainedTokenizerBase, settings: AnswerSettings
-) -> tuple[Answers, Answers]:
-    """Both score the same answers chunk by chunk, so that distributions can be compared and let go again."""
-    answers, others = _no_answers(), _no_answers()
-    chunks = zip(
-        _chunks(base.questions.likelihoods, settings.rows),
-        _chunks((persona or base).questions.likelihoods, settings.rows),
-        strict=True,
-    )
-    for asked, asked_persona in chunks:
-        plain = _answer_window(base, asked, tokenizer)
-        _add_window(answers, plain, plain, asked)
-        if persona is not None:
-            _add_window(others, plain, _answer_window(persona, asked_persona, tokenizer), asked)
-    return answers, others
+    everyone: Sequence[Respondent], tokenizer: PreTrainedTokenizerBase, settings: AnswerSettings, clock: Stopwatch
+) -> list[Answers]:
+    """All score the same answers chunk by chunk, so that distributions can be compared and let go again.
+
+    The first of them is the base model, which the others are compared with.
+    """
+    answers = [_no_answers() for _ in everyone]
+    for asked in zip(*(_chunks(who.questions.likelihoods, settings.rows) for who in everyone), strict=True):
+        with clock.of(0):
+            plain = _answer_window(everyone[0], asked[0], tokenizer)
+            _add_window(answers[0], plain, plain, asked[0])
+        for number in range(1, len(everyone)):
+            with clock.of(number):
+                window = _answer_window(everyone[number], asked[number], tokenizer)
+                _add_window(answers[number], plain, window, asked[number])
+    return answers
 
 
 @dataclass

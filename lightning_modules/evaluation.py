@@ -6,9 +6,9 @@ import hashlib
 import json
 import resource
 import sys
-import time
+import warnings
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,12 +16,13 @@ import torch
 from lightning.pytorch import LightningModule
 
 from files.errors import InputError
-from files.journal import Journal
 from files.provenance import data_hash
-from lightning_modules.answering import AnswerSettings, Respondent, RowIntervention, answer_all
+from lightning_modules.answering import AnswerSettings, Respondent, RowIntervention, answer_several
+from lightning_modules.kept_scores import KeptScores
 from lightning_modules.trained import TrainedMethod, load_trained
 from lm.loading import LMSpec, freeze, load_model, load_tokenizer
 from metrics.benchmark import Benchmark
+from metrics.differences import difference_rows
 from metrics.outcome import Outcome, RecordScores
 from personas.questions import Questions
 
@@ -56,7 +57,8 @@ class EvalModule(LightningModule):
     """Asks a model every question of a benchmark, as base and under a method, and keeps the scores of each record.
 
     The method is a trained module's checkpoint, a callback, or none. A callback names itself with `adopt` before the
-    first batch and calls `steer` in `on_test_batch_start`, unless `is_done` says that the batch needs no answers.
+    first batch and calls `steer` in `on_test_batch_start`, unless `is_done` says that the batch needs no answers. Other
+    callbacks may stand beside it as baselines: all methods get the same questions, and the base model is asked once.
 
     Scores are written to the run's folder as they arrive, so that a killed evaluation goes on where it stopped.
 
@@ -88,12 +90,12 @@ class EvalModule(LightningModule):
         self.answers = AnswerSettings(max_new_tokens, temperature, top_p, rows, seed)
         self.trained: TrainedMethod | None = None
         self.outcome: Outcome | None = None
+        self.outcomes: tuple[Outcome, ...] = ()
         self._method = method
         self._method_settings: Mapping[str, Any] = {}
-        self._steering: tuple[RowIntervention | None, Questions | None] | None = None
-        self._done: dict[str, RecordScores] = {}
-        self._seconds = 0.0
-        self._journal: Journal | None = None
+        self._baselines: dict[str, Mapping[str, Any]] = {}
+        self._plans: dict[str, tuple[RowIntervention | None, Questions | None]] = {}
+        self._scores: KeptScores | None = None
 
     def configure_model(self) -> None:
         """Load the model and, where there is a checkpoint, the trained module on top of it."""
@@ -115,99 +117,123 @@ class EvalModule(LightningModule):
             return self._method
         return self.trained.name if self.trained is not None else NO_METHOD
 
-    def adopt(self, name: str, settings: Mapping[str, Any]) -> None:
+    def adopt(self, name: str, settings: Mapping[str, Any], baseline: bool = False) -> None:
         """Let a callback say which method it is, before the first batch.
 
         Args:
-            name: What results call it, unless the evaluation was given a name.
+            name: What results call it; for the main method only unless the evaluation was given a name.
             settings: All its answers depend on, as JSON objects; scores kept from a run with others are not used.
+            baseline: Whether it stands beside the main method.
+
+        Raises:
+            InputError: If two methods have one name.
         """
+        if name in self._baselines or (baseline and name == self.method):
+            raise InputError("two methods have one name", field="--baselines", got=name, fix="remove one of them")
+        if baseline:
+            self._baselines[name] = dict(settings)
+            return
         self._method = self._method or name
         self._method_settings = {**self._method_settings, name: dict(settings)}
 
-    def steer(self, intervention: RowIntervention | None = None, questions: Questions | None = None) -> None:
-        """Say how the coming batch is answered under the method; forgotten after the batch.
+    def steer(
+        self,
+        intervention: RowIntervention | None = None,
+        questions: Questions | None = None,
+        method: str | None = None,
+    ) -> None:
+        """Say how the coming batch is answered under a method; forgotten after the batch.
 
         Args:
             intervention: One row per record of the batch; None leaves the model as it is.
             questions: The batch's questions with rewritten prompts; None leaves them as they are.
+            method: A baseline's name; None is the main method.
         """
-        self._steering = (intervention, questions)
+        self._plans[method or self.method] = (intervention, questions)
 
-    def is_done(self, batch: QuestionBatch) -> bool:
-        """Whether all records of a batch were scored by an earlier run of this evaluation."""
-        return all(name in self._done for name in batch.questions.ids)
+    def release(self) -> None:
+        """Forget how the batch was to be answered."""
+        self._plans.clear()
+
+    def is_done(self, batch: QuestionBatch, method: str | None = None) -> bool:
+        """Whether all records of a batch were scored under a method by an earlier run of this evaluation."""
+        return self._scores is not None and self._scores.has(method or self.method, batch.questions.ids)
 
     def on_test_start(self) -> None:
         """Pick up what an earlier run of the same evaluation got done."""
-        data = self._data()
-        self._journal = Journal(
-            Path(self.trainer.default_root_dir) / "unfinished", self._fingerprint(data), self.trainer.global_rank
-        )
-        entries = self._journal.read()
-        scores = [RecordScores.from_json(entry["record"]) for entry in entries if "record" in entry]
-        self._done = {record.id: record for record in scores}
-        self._seconds = sum(entry["seconds"] for entry in entries if "seconds" in entry)
-        self.outcome = None
+        folder = Path(self.trainer.default_root_dir) / "unfinished"
+        self._scores = KeptScores(folder, self._fingerprint(self._data()), self.trainer.global_rank)
+        self._scores.read()
+        self.outcome, self.outcomes = None, ()
 
-    def test_step(self, batch: QuestionBatch, batch_idx: int) -> None:  # noqa: ARG002 - a Lightning hook
-        """Answer one batch and write its scores down."""
-        if self.is_done(batch) or self._journal is None:
+    def test_step(self, batch: QuestionBatch, batch_idx: int) -> None:
+        """Answer one batch under every method and write the scores down."""
+        methods = [name for name in (self.method, *self._baselines) if not self.is_done(batch, name)]
+        if not methods or self._scores is None:
             return
-        started = time.perf_counter()
-        questions = batch.questions
-        base = Respondent(self.lm, questions)
-        base_answers, answers = answer_all(base, self._persona(batch), self.tokenizer, self.answers)
-        scores = self._data().benchmark.measure(questions, base_answers, answers)
-        seconds = time.perf_counter() - started
-        self._journal.append([*({"record": record.to_json()} for record in scores), {"seconds": seconds}])
-        self._done.update((record.id, record) for record in scores)
-        self._seconds += seconds
+        personas = [self._persona(batch, name) for name in methods]
+        base = Respondent(self.lm, batch.questions)
+        base_answers, answers, seconds = answer_several(base, personas, self.tokenizer, self.answers)
+        for name, given, spent in zip(methods, answers, seconds, strict=True):
+            scores = self._data().benchmark.measure(batch.questions, base_answers, given)
+            self._scores.add(name, scores, spent)
 
-    def on_test_batch_end(self, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:  # noqa: ARG002
+    def on_test_batch_end(self, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Forget how the batch was steered."""
-        self._steering = None
+        self.release()
 
     def on_test_epoch_end(self) -> None:
         """Turn the scores of all records, of all processes, into figures."""
-        data = self._data()
-        if self.trainer.world_size > 1 and self._journal is not None:
+        if self._scores is None:
+            return
+        if self.trainer.world_size > 1:
             self.trainer.strategy.barrier("evaluation")
-            entries = self._journal.read()
-            scores = (RecordScores.from_json(entry["record"]) for entry in entries if "record" in entry)
-            self._done = {record.id: record for record in scores}
-            self._seconds = sum(entry["seconds"] for entry in entries if "seconds" in entry)
-        records = sorted(self._done.values(), key=lambda record: record.order)
-        rows = data.benchmark.rows(records)
-        self.outcome = Outcome(
-            benchmark=data.benchmark.name,
-            method=self.method,
-            model=self.spec.name,
-            rows=tuple(rows),
-            headline=data.benchmark.headline,
-            records=tuple(records),
-            data_files=tuple(str(path) for path in data.data_files()),
-            seed=self.answers.seed,
-            seconds=self._seconds,
-            peak_memory_mb=peak_memory_mb(self.device),
-        )
-        for row in rows:
+            self._scores.read()
+        records = {name: self._scores.records(name) for name in (self.method, *self._baselines)}
+        if self._baselines and NO_METHOD not in records:
+            # The base model stands in every score; it is a method of its own where methods are compared.
+            records[NO_METHOD] = [replace(record, values=record.base) for record in records[self.method]]
+        self.outcomes = tuple(self._outcome(name, records) for name in records)
+        self.outcome = self.outcomes[0]
+        for row in self.outcome.rows:
             if row.persona == "all" and row.value is not None:
                 self.log(f"test/{row.metric}", row.value, rank_zero_only=True)
                 if row.base_value is not None:
                     self.log(f"test/base/{row.metric}", row.base_value, rank_zero_only=True)
+        if self.trainer.is_global_zero:
+            for text in (text for outcome in self.outcomes for text in outcome.warnings):
+                warnings.warn(text, stacklevel=2)
 
     def on_test_end(self) -> None:
         """Drop the kept scores: callbacks have written the results by now."""
-        if self._journal is not None and self.trainer.is_global_zero:
-            self._journal.clear()
+        if self._scores is not None and self.trainer.is_global_zero:
+            self._scores.clear()
 
-    def _persona(self, batch: QuestionBatch) -> Respondent | None:
-        """Who answers under the method; None where there is none."""
-        if self._steering is not None:
-            intervention, rewritten = self._steering
+    def _outcome(self, method: str, records: Mapping[str, list[RecordScores]]) -> Outcome:
+        """The figures of one method, and how they differ from those of the others."""
+        data = self._data()
+        others = {name: scores for name, scores in records.items() if name != method}
+        rows = data.benchmark.rows(records[method])
+        return Outcome(
+            benchmark=data.benchmark.name,
+            method=method,
+            model=self.spec.name,
+            rows=(*rows, *difference_rows(data.benchmark.compared, records[method], others)),
+            headline=data.benchmark.headline,
+            records=tuple(records[method]),
+            data_files=tuple(str(path) for path in data.data_files()),
+            seed=self.answers.seed,
+            seconds=self._scores.seconds[method] if self._scores is not None else 0.0,
+            peak_memory_mb=peak_memory_mb(self.device),
+            warnings=tuple(data.benchmark.warnings(records[method], method)),
+        )
+
+    def _persona(self, batch: QuestionBatch, method: str) -> Respondent | None:
+        """Who answers under a method; None where nobody but the base model does."""
+        if method in self._plans:
+            intervention, rewritten = self._plans[method]
             return Respondent(self.lm, rewritten or batch.questions, intervention)
-        if self.trained is not None:
+        if self.trained is not None and method == self.method:
             return Respondent(self.trained.model, batch.questions, self.trained.intervene(batch))
         return None
 
@@ -230,7 +256,7 @@ class EvalModule(LightningModule):
             "data": [data_hash(data.data_files()), data.settings()],
             "lm": asdict(self.spec),
             "answers": asdict(self.answers),
-            "method": [self.method, dict(self._method_settings)],
+            "method": [self.method, dict(self._method_settings), dict(sorted(self._baselines.items()))],
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, cast, get_args, get_origin, get_type_hints
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import torch
 from transformers import PreTrainedModel
@@ -18,13 +18,8 @@ from lm.loading import LMSpec, LoRASpec, freeze, load_model
 
 PACKAGE = "lightning_modules."
 OPTION = "--ckpt_path"
-
-
-class DetachableIntervention(RowIntervention, Protocol):
-    """An intervention that may carry gradients."""
-
-    def detach(self) -> RowIntervention:
-        """The same without gradients."""
+EDITS = ("edit", "texts to edit by", "datamodules.personality_edit.EditDataModule")
+"""What a module's `intervene` reads of a batch unless its `needs` says otherwise: field, meaning, an example."""
 
 
 @dataclass
@@ -60,17 +55,18 @@ class TrainedMethod:
         """
         if self.base is not self.model:
             return None
-        if not hasattr(batch, "edit"):
+        needed, what, benchmark = getattr(self.module, "needs", EDITS)
+        if not hasattr(batch, needed):
             raise InputError(
-                f"the method {self.name} needs texts to edit by, which this benchmark does not have",
+                f"the method {self.name} needs {what}, which this benchmark does not have",
                 field="--data",
-                expected="a benchmark of edits, such as datamodules.personality_edit.EditDataModule",
+                expected=f"a benchmark such as {benchmark}",
                 got=type(batch).__name__,
                 fix="evaluate the checkpoint on another benchmark",
             )
         with torch.enable_grad():  # an edit is made from gradients
-            edit: DetachableIntervention = cast(Any, self.module).intervene(batch)
-        return edit.detach()
+            intervention = cast(Any, self.module).intervene(batch)
+        return intervention.detach() if hasattr(intervention, "detach") else intervention
 
 
 def load_trained(path: str | Path, spec: LMSpec) -> TrainedMethod:

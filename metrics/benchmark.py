@@ -42,10 +42,12 @@ class Benchmark(ABC):
     Attributes:
         name: As results call it.
         headline: Names of the figures to show first.
+        compared: Names of the figures whose paired differences between methods are reported; means over records.
     """
 
     name: str
     headline: tuple[str, ...]
+    compared: tuple[str, ...] = ()
 
     @abstractmethod
     def measure(self, questions: Questions, base: Answers, persona: Answers) -> list[RecordScores]:
@@ -83,6 +85,18 @@ class Benchmark(ABC):
                 label = trait if levels[trait] == 1 else persona
                 rows.append(mean_row(f"{metric}/{label}", persona, metric, members))
         return rows
+
+    def warnings(self, records: Sequence[RecordScores], method: str) -> list[str]:  # noqa: ARG002
+        """What a reader of a method's figures must know; nothing unless a benchmark says so.
+
+        Args:
+            records: Scores of the whole data set.
+            method: Whose they are.
+
+        Returns:
+            A sentence for each.
+        """
+        return []
 
 
 def mean_row(name: str, persona: str, metric: str, records: Sequence[RecordScores]) -> MetricRow:

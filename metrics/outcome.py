@@ -117,6 +117,7 @@ class Outcome:
         seed: Seed of the run.
         seconds: Time spent on the questions, over all runs that took part.
         peak_memory_mb: Largest memory held, of the accelerator where there is one.
+        warnings: What a reader of the figures must know.
     """
 
     benchmark: str
@@ -129,6 +130,7 @@ class Outcome:
     seed: int | None = None
     seconds: float = 0.0
     peak_memory_mb: float = 0.0
+    warnings: tuple[str, ...] = ()
 
     def headline_rows(self) -> list[MetricRow]:
         """The rows to show first: each headline figure over all records, in the order of `headline`."""

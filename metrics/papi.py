@@ -48,6 +48,7 @@ class PapiBenchmark(Benchmark):
 
     name = "papi"
     headline = ("alignment_error", "trait_correlation", "cronbach_alpha", "answer_entropy")
+    compared = ("alignment_error",)
 
     def __init__(
         self,

@@ -1,0 +1,67 @@
+"""Methods that answered the same questions, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from metrics.outcome import MetricRow, Outcome
+
+
+def comparison_cells(outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a table with a row for each method.
+
+    Args:
+        outcomes: What each method came to, on the same records.
+
+    Returns:
+        The header, and for each method its name, its headline figures with their intervals, and by how much the first
+        method's leading figure differs from its own, record by record.
+    """
+    first = outcomes[0]
+    leading = first.headline[0]
+    header = ["method", *first.headline, f"{first.method} minus it, {leading}"]
+    differences = {row.metric: row for row in first.rows}
+    rows = []
+    for outcome in outcomes:
+        figures = {row.metric: row for row in outcome.rows if row.persona == "all"}
+        cells = [_cell(figures.get(name)) for name in first.headline]
+        rows.append([outcome.method, *cells, _cell(differences.get(f"{leading}_difference/{outcome.method}"))])
+    return header, rows
+
+
+def comparison_table(outcomes: Sequence[Outcome]) -> Table:
+    """The methods as a table for the terminal."""
+    header, rows = comparison_cells(outcomes)
+    title = f"{outcomes[0].benchmark}, {outcomes[0].model}, {len(outcomes[0].records)} records, 95 % intervals"
+    table = Table(title=Text(title), title_justify="left")
+    for place, name in enumerate(header):
+        table.add_column(Text(name), justify="left" if place == 0 else "right")
+    for cells in rows:
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def comparison_markdown(outcomes: Sequence[Outcome]) -> str:
+    """The methods as a Markdown table."""
+    header, rows = comparison_cells(outcomes)
+    lines = [f"| {' | '.join(header)} |", "|---|" + "---:|" * (len(header) - 1)]
+    return "\n".join([*lines, *(f"| {' | '.join(cells)} |" for cells in rows)])
+
+
+def _cell(row: MetricRow | None) -> str:
+    """A figure with its interval.
+
+    Example:
+        >>> _cell(MetricRow("error", "all", 4.51, 4.25, 4.75, 50, None)), _cell(None)
+        ('4.510 [4.250, 4.750]', '')
+    """
+    if row is None:
+        return ""
+    if row.value is None:
+        return "none"
+    if row.ci_low is None or row.ci_high is None:
+        return f"{row.value:.3f}"
+    return f"{row.value:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]"
