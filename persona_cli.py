@@ -17,6 +17,7 @@ from callbacks.resume import ExactResume
 from callbacks.run_folder import CONFIG_FILE, LOGS, RunFolder, WholeCheckpointIO, checkpoint_to_go_on_from
 from files.errors import InputError
 from lightning_modules.base import PersonaModule
+from lightning_modules.trained import read_checkpoint
 
 DEFAULT_FOLDER = "runs/train"
 USAGE = "python train.py {} --config FILE [--KEY VALUE ...]"
@@ -24,8 +25,8 @@ USAGE = "python train.py {} --config FILE [--KEY VALUE ...]"
 _SAME_SECTIONS = ("model", "data", "seed_everything")
 _SAME_TRAINER = ("precision", "accumulate_grad_batches", "gradient_clip_val", "max_epochs", "max_steps")
 
-# What libraries warn of and is meant here, or concerns only themselves: arguments from a list, a run that goes on in its
-# folder, a pytree class.
+# What libraries warn of and is meant here, or concerns only themselves: arguments from a list, a run that goes on in
+# its folder, a pytree class.
 for _meant in (
     "LightningCLI's args parameter is intended",
     "Checkpoint directory .* exists and is not empty",
@@ -86,16 +87,28 @@ class PersonaCLI(LightningCLI):
         settings = self.config[self.config["subcommand"]]
         root, given = Path(settings.trainer.default_root_dir), settings.get("ckpt_path")
         if given is not None:
-            if not Path(given).exists():
-                raise InputError(
-                    "no such checkpoint", file=given, field="ckpt_path", fix="give the path of a .ckpt file"
-                )
             self.checkpoint = str(given)
         elif self.config["subcommand"] == "fit" and settings.resume == "auto":
             last = checkpoint_to_go_on_from(root)
             if last is not None:
                 check_same_settings(root / CONFIG_FILE, self._settings_as_yaml())
                 self.checkpoint = str(last)
+        # Sharded checkpoints are folders; their strategy reads them.
+        if self.checkpoint is not None and not Path(self.checkpoint).is_dir():
+            read_checkpoint(self.checkpoint)
+
+    def instantiate_classes(self) -> None:
+        """Build model, data and trainer; what one of them finds wrong with the settings comes out as it is.
+
+        The parser wraps it into an error of its own.
+        """
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            inner: BaseException | None = error
+            while inner is not None and not isinstance(inner, InputError):
+                inner = inner.__cause__ or inner.__context__
+            raise inner or error from None
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add what every run has, where the settings do not bring their own."""
@@ -119,7 +132,17 @@ class PersonaCLI(LightningCLI):
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Hand the checkpoint over as a path, never by a word such as `last`, which falls back to untrained weights."""
-        return {**super()._prepare_subcommand_kwargs(subcommand), "ckpt_path": self.checkpoint}
+        given = super()._prepare_subcommand_kwargs(subcommand)
+        return {**given, "ckpt_path": self.checkpoint, "weights_only": True}
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run it; an interruption, which the Trainer ends with exit code 1, is passed on as what it is."""
+        try:
+            super()._run_subcommand(subcommand)
+        except SystemExit:
+            if self.trainer.interrupted:
+                raise KeyboardInterrupt from None
+            raise
 
     def _settings_as_yaml(self) -> str:
         subcommand = self.config["subcommand"]

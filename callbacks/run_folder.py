@@ -15,7 +15,7 @@ from files.errors import InputError
 from files.readers import read_json
 
 STATE_FILE, CONFIG_FILE = "run.json", "config.yaml"
-CHECKPOINTS, LOGS = "checkpoints", "tensorboard"
+CHECKPOINTS, LAST, LOGS = "checkpoints", "last.ckpt", "tensorboard"
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -66,6 +66,10 @@ class RunFolder(Callback):
         atomic_write_text(self.root / CONFIG_FILE, self.config)
         write_json(self.root / STATE_FILE, {"finished": False})
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the last checkpoint: Lightning's own is the last of its interval, which may lie before the end."""
+        trainer.save_checkpoint(self.root / CHECKPOINTS / LAST)
+
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Mark the run as finished."""
         if trainer.is_global_zero and not trainer.interrupted:
@@ -90,7 +94,7 @@ def checkpoint_to_go_on_from(root: str | Path) -> Path | None:
     Raises:
         InputError: The folder's note about the run cannot be read.
     """
-    state, last = Path(root) / STATE_FILE, Path(root) / CHECKPOINTS / "last.ckpt"
+    state, last = Path(root) / STATE_FILE, Path(root) / CHECKPOINTS / LAST
     if not state.is_file() or not last.is_file():
         return None
     note = read_json(state)

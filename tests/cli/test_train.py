@@ -82,6 +82,12 @@ def test_an_unfinished_run_goes_on_unless_told_otherwise_or_set_otherwise(tiny_l
     assert json.loads((root / "run.json").read_text()) == {"finished": True, "steps": 6}
     for name, value in weights_in(straight).items():
         assert torch.equal(value, weights_in(root)[name])
+    assert steps_in(root) == 6
+    # Killed after the last checkpoint and before the note: nothing is left to do.
+    (root / "run.json").write_text('{"finished": false}')
+    assert ended(train.main, fit(tiny_lm_dir, tmp_path), capsys).code == 0
+    for name, value in weights_in(straight).items():
+        assert torch.equal(value, weights_in(root)[name])
 
 
 def test_resume_never_starts_over(tiny_lm_dir, tmp_path, capsys):
@@ -126,8 +132,9 @@ def test_a_damaged_checkpoint_is_named(tiny_lm_dir, tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_run_that_is_killed_and_started_again_ends_with_the_same_weights_bit_for_bit(tiny_lm_dir, tmp_path):
-    command = [sys.executable, "train.py", *map(str, fit(tiny_lm_dir, tmp_path, "--data.batches", "400"))]
+    command = [sys.executable, "train.py", *map(str, fit(tiny_lm_dir, tmp_path, "--data.batches", "300"))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     root = tmp_path / "run"
     for kills in range(3):

@@ -14,7 +14,8 @@ from lm.loading import LMSpec
 
 
 def chat(number):
-    return [{"role": "user", "content": f"Question {number}"}, {"role": "assistant", "content": "Yes. " * (1 + number % 7)}]
+    answer = "Yes. " * (1 + number % 7)
+    return [{"role": "user", "content": f"Question {number}"}, {"role": "assistant", "content": answer}]
 
 
 @pytest.fixture
@@ -53,9 +54,7 @@ def test_a_window_holds_its_chats_once_whatever_was_read_before(tiny_lm_dir, cha
         assert batch.input_ids.numel() == 128
         for ids, positions, mask in zip(batch.input_ids, batch.position_ids, batch.target_mask, strict=True):
             starts = [*torch.nonzero(positions == 0).flatten().tolist(), len(ids)]
-            found += [
-                ids[a:b].tolist() for a, b in zip(starts, starts[1:], strict=False) if b - a > 1 and mask[a + 1]
-            ]
+            found += [ids[a:b].tolist() for a, b in zip(starts, starts[1:], strict=False) if b - a > 1 and mask[a + 1]]
     assert sorted(found) == sorted(one.ids for one in expected)
 
 

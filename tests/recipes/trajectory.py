@@ -1,0 +1,99 @@
+"""The first losses of a shipped quickstart, to be compared with the committed ones; run as a program, it records them.
+
+    python -m tests.recipes.trajectory                      every recipe
+    python -m tests.recipes.trajectory organism             one method's
+
+Say in the CHANGELOG, under "Figures changed", why they changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+# Lightning 2.6 calls jsonargparse 4.53 by a name that the latter is giving up.
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RECORDED = Path(__file__).with_name("trajectories.json")
+STEPS = 20
+
+
+class Losses(Callback):
+    """Notes the loss of the first batches: as logged under `train/loss`, or as returned by the step; then it stops."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        logged = trainer.callback_metrics.get("train/loss")
+        loss = logged if logged is not None else outputs["loss"] if isinstance(outputs, dict) else outputs
+        self.values.append(float(loss))
+        trainer.should_stop = len(self.values) >= STEPS
+
+
+def quickstarts() -> dict[str, Path]:
+    """The quickstart of every method, by the name of its folder."""
+    return {path.parent.name: path for path in sorted(REPOSITORY.glob("configs/*/quickstart.yaml"))}
+
+
+def losses_of(config: Path, folder: Path) -> list[float]:
+    """Train for the first batches of a recipe, in this process and one thread.
+
+    Args:
+        config: The recipe.
+        folder: Where its run may write.
+
+    Returns:
+        One loss per batch.
+    """
+    from persona_cli import PersonaCLI
+
+    torch.set_num_threads(1)
+    options = {
+        "default_root_dir": str(folder / "run"),
+        "accelerator": "cpu",
+        "devices": "1",
+        "limit_val_batches": "0",
+        "log_every_n_steps": "1",
+        "logger": "false",
+        "enable_progress_bar": "false",
+        "enable_model_summary": "false",
+    }
+    arguments = [part for key, value in options.items() for part in (f"--trainer.{key}", value)]
+    recorder = f"--trainer.callbacks+={Losses.__module__}.{Losses.__qualname__}"
+    here = Path.cwd()
+    os.chdir(REPOSITORY)
+    try:
+        cli = PersonaCLI(["fit", "--config", str(config), *arguments, recorder])
+    finally:
+        os.chdir(here)
+    return next(callback for callback in cli.trainer.callbacks if isinstance(callback, Losses)).values
+
+
+def record(names: list[str]) -> None:
+    """Replace the recorded losses of some recipes, or of all."""
+    found = quickstarts()
+    kept = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
+    recorded = {name: losses for name, losses in kept.items() if name in found}
+    for name in names or list(found):
+        with tempfile.TemporaryDirectory() as folder:
+            recorded[name] = [round(loss, 6) for loss in losses_of(found[name], Path(folder))]
+    lines = (f'  "{name}": {json.dumps(recorded[name])}' for name in sorted(recorded))
+    RECORDED.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+if __name__ == "__main__":
+    # Under its full name, because the recipe's run imports this module by it.
+    from tests.recipes.trajectory import record as record_by_name
+
+    record_by_name(sys.argv[1:])
