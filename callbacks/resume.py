@@ -12,9 +12,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 class ExactResume(Callback):
     """Keeps the states of torch's and Python's generators in the checkpoint and restores them when training starts.
 
-    It also hands the data loader the place that Lightning keeps for it. Lightning does so when it sets the loader up, but
-    a module that asks for `trainer.estimated_stepping_batches` makes it set up the loader before the place is known, and
-    the data would silently start over.
+    It also hands the data loader the place that Lightning keeps for it. Lightning does so when it sets the loader up,
+    but a module that asks for `trainer.estimated_stepping_batches` makes it set up the loader before the place is
+    known, and the data would silently start over.
 
     Under several processes only the first one's state is stored; draws that must differ between processes and survive a
     resume are to be seeded from (seed, step, rank) where they are made.

@@ -28,8 +28,8 @@ class SFTModule(PersonaModule):
         lm: The language model, with random weights to train one from scratch.
         prompt_weight: Weight of a token that is no answer, from 0 (the assistant's answers alone are learnt) to 1 (all
             text alike). In between, the model learns to read what it is asked without spending itself on guessing it.
-        full_answer: Answers of fewer tokens weigh more, each token by the square root of the ratio; 0 weighs all tokens of
-            answers alike.
+        full_answer: Answers of fewer tokens weigh more, each token by the square root of the ratio; 0 weighs all tokens
+            of answers alike.
         optimizer: `adamw`, or `muon`: Muon for the matrices of the decoder blocks and AdamW for the rest, which trains
             a model from scratch on fewer tokens.
         learning_rate: Peak learning rate.
