@@ -35,13 +35,16 @@ def write_edit_data(folder: Path, count: int = 5) -> Path:
     return folder
 
 
-def evaluate_edits(lm_dir: Path, data_dir: Path, root: Path, callbacks=(), data=None, **options) -> EvalModule:
+def evaluate_edits(
+    lm_dir: Path, data_dir: Path, root: Path, callbacks=(), data=None, processes: int = 1, **options
+) -> EvalModule:
     """Evaluate in this process; the results lie in `root`."""
     spec = LMSpec(str(lm_dir))
     module = EvalModule(spec, max_new_tokens=4, **options)
     trainer = Trainer(
         accelerator="cpu",
-        devices=1,
+        devices=processes,
+        strategy="auto" if processes == 1 else "ddp_fork",
         default_root_dir=root,
         logger=False,
         inference_mode=False,

@@ -164,6 +164,19 @@ def test_a_finished_run_is_done_again_and_replaced(tiny_lm_dir, data, tmp_path):
     assert again.batches == 3 and figures(tmp_path)["drawdown"]["value"] > before
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_two_processes_find_the_same(tiny_lm_dir, data, tmp_path):
+    for name, processes in (("one", 1), ("two", 2)):
+        evaluate_edits(tiny_lm_dir, data, tmp_path / name, [Nudge()], processes=processes)
+    one, two = (figures(tmp_path / name) for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    for metric, row in one.items():
+        for key in ("value", "base_value", "ci_low", "ci_high"):
+            assert (row[key] is None) == (two[metric][key] is None)
+            assert row[key] is None or math.isclose(row[key], two[metric][key], rel_tol=1e-4, abs_tol=1e-5), metric
+    assert not (tmp_path / "two" / "unfinished").exists()
+
+
 def test_the_model_is_untouched_after_an_evaluation(tiny_lm_dir, data, tmp_path):
     module = evaluate_edits(tiny_lm_dir, data, tmp_path, [Nudge()])
     fresh = load_model(LMSpec(str(tiny_lm_dir)))
