@@ -135,7 +135,8 @@ class ChatDataModule(LightningDataModule):
     def eval_loader(self, dataset: Sequence[Any], collate: Callable[[list[Any]], Any]) -> DataLoader:
         """Batches in order, each item once and in one process only."""
         rank, world = rank_and_world()
-        shard = Subset(dataset, range(rank, len(dataset), world))  # type: ignore[arg-type]
+        # Any sequence will do as a data set.
+        shard: Subset[Any] = Subset(dataset, range(rank, len(dataset), world))  # type: ignore[arg-type]
         return DataLoader(
             shard, batch_size=self.batch_size, collate_fn=collate, shuffle=False, num_workers=self.num_workers
         )

@@ -61,7 +61,7 @@ class PersonaModule(LightningModule):
         self.lm = load_model(self.lm_spec)
         self.model_hash = model_hash(self.lm)
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """The trained tensors; the frozen ones of the language model are left out."""
         state = super().state_dict(*args, **kwargs)
         prefix = kwargs.get("prefix", "")

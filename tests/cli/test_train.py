@@ -139,7 +139,7 @@ def test_a_run_that_is_killed_and_started_again_ends_with_the_same_weights_bit_f
     root = tmp_path / "run"
     for kills in range(3):
         running = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 400
         before = checkpoint_time(root)
         while kills < 2 and running.poll() is None and time.monotonic() < deadline:
             if checkpoint_time(root) != before:
@@ -147,7 +147,10 @@ def test_a_run_that_is_killed_and_started_again_ends_with_the_same_weights_bit_f
                 running.send_signal(signal.SIGKILL)
                 break
             time.sleep(0.01)
-        message = running.communicate(timeout=120)[1]
+        try:
+            message = running.communicate(timeout=400)[1]
+        finally:
+            running.kill()
         assert running.returncode == (0 if kills == 2 else -signal.SIGKILL), message
     killed = weights_in(root)
     assert json.loads((root / "run.json").read_text())["finished"]

@@ -77,7 +77,8 @@ def losses_of(config: Path, folder: Path) -> list[float]:
         cli = PersonaCLI(["fit", "--config", str(config), *arguments, recorder])
     finally:
         os.chdir(here)
-    return next(callback for callback in cli.trainer.callbacks if isinstance(callback, Losses)).values
+    found = cli.trainer.callbacks  # type: ignore[attr-defined]  # an attribute the Trainer is given from outside
+    return next(callback for callback in found if isinstance(callback, Losses)).values
 
 
 def record(names: list[str]) -> None:
