@@ -197,15 +197,17 @@ class EvalModule(LightningModule):
         self.outcome = self.outcomes[0]
         for row in self.outcome.rows:
             if row.persona == "all" and row.value is not None:
-                self.log(f"test/{row.metric}", row.value, rank_zero_only=True)
+                self.log(f"test/{row.metric}", row.value, sync_dist=True)
                 if row.base_value is not None:
-                    self.log(f"test/base/{row.metric}", row.base_value, rank_zero_only=True)
+                    self.log(f"test/base/{row.metric}", row.base_value, sync_dist=True)
         if self.trainer.is_global_zero:
             for text in (text for outcome in self.outcomes for text in outcome.warnings):
                 warnings.warn(text, stacklevel=2)
 
     def on_test_end(self) -> None:
-        """Drop the kept scores: callbacks have written the results by now."""
+        """Drop the kept scores: callbacks have written the results by now, and every process has read them."""
+        if self.trainer.world_size > 1:
+            self.trainer.strategy.barrier("evaluated")
         if self._scores is not None and self.trainer.is_global_zero:
             self._scores.clear()
 
