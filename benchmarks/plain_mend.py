@@ -1,13 +1,13 @@
 """MEND's training step written out plainly, as published: the yardstick of `benchmarks/mend.py`.
 
-Every forward goes through the whole model, base and edited model each on their own, with logits at every position; every
-edit is a full matrix added to a copy of its weight; each weight goes through its transform alone. Nothing of the project's
-editing code is used but the transforms' parameters, so that both sides start from the same numbers.
+Every forward goes through the whole model, base and edited model each on their own, with logits at every position;
+every edit is a full matrix added to a copy of its weight; each weight goes through its transform alone. Nothing of the
+project's editing code is used but the transforms' parameters, so that both sides start from the same numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,24 +22,29 @@ from lm.chat import TokenBatch
 
 
 class PlainStatistics:
-    """Mean and deviation of the rows seen so far, counted one row at a time."""
+    """Mean and deviation of the rows seen so far, counted one row at a time.
+
+    The release counts in float32 and loses the fourth digit of the gradients to rounding by that alone. Here it is
+    float64, so that a difference between the two sides is a difference of procedure.
+    """
 
     def __init__(self, width: int) -> None:
-        self.mean = torch.zeros(width)
-        self.squares = torch.zeros(width)
+        self.mean = torch.zeros(width, dtype=torch.float64)
+        self.squares = torch.zeros(width, dtype=torch.float64)
         self.count = 0
 
     def add(self, rows: Tensor) -> None:
         """Count rows (M, width)."""
-        for row in rows:
+        for row in rows.double():
             self.count += 1
             gap = row - self.mean
-            self.mean = self.mean + gap / self.count
-            self.squares = self.squares + gap * (row - self.mean)
+            self.mean += gap / self.count
+            self.squares += gap * (row - self.mean)
 
     def normalise(self, rows: Tensor) -> Tensor:
         """Rows in units of the deviation, around the mean."""
-        return (rows - self.mean) / ((self.squares / (self.count - 1)).sqrt() + 1e-7)
+        deviation = (self.squares / (self.count - 1)).sqrt()
+        return (rows - self.mean.float()) / (deviation.float() + 1e-7)
 
 
 @dataclass
@@ -97,8 +102,8 @@ class PlainMEND:
         return changed
 
     def _network(self, name: str, mode: int, x: Tensor) -> Tensor:
-        layers: Any = self.network.transforms[name].networks["joined"].layers
-        for layer in layers:
+        transform: Any = self.network.transforms[name]
+        for layer in transform.networks["joined"].layers:
             hidden = nn.functional.linear(nn.functional.linear(x, layer.v), layer.u, layer.bias)
             x = x + (hidden * layer.mode_scale[mode] + layer.mode_shift[mode]).clamp(min=0)
         return x
@@ -111,8 +116,7 @@ class PlainMEND:
         for path in self.paths:
             module = self.model.get_submodule(path)
             module.weight.requires_grad_(True)
-            handles.append(module.register_forward_hook(_keep_input(entered, path)))
-            handles.append(module.register_full_backward_hook(_keep_gradient(gradients, path)))
+            handles.append(module.register_forward_hook(_keep_passing(entered, gradients, path)))
         logits, labels = self._logits(tokens)[:, :-1], tokens.labels()[:, 1:]
         nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100).backward()
         for handle in handles:
@@ -132,16 +136,15 @@ class PlainMEND:
         return functional_call(self.model, dict(changed or {}), (), inputs).logits
 
 
-def _keep_input(entered: dict[str, Tensor], path: str) -> Any:
-    def keep(_module: nn.Module, args: tuple[Tensor, ...], _output: Tensor) -> None:
+def _keep_passing(entered: dict[str, Tensor], gradients: dict[str, Tensor], path: str) -> Any:
+    """Keep what enters a layer now and, once it comes, the gradient at what leaves it."""
+
+    def keep_gradient(gradient: Tensor) -> None:
+        gradients[path] = gradient
+
+    def keep(_module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
         entered[path] = args[0].detach()
-
-    return keep
-
-
-def _keep_gradient(gradients: dict[str, Tensor], path: str) -> Any:
-    def keep(_module: nn.Module, _grad_input: Sequence[Tensor], grad_output: Sequence[Tensor]) -> None:
-        gradients[path] = grad_output[0].detach()
+        output.register_hook(keep_gradient)
 
     return keep
 

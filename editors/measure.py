@@ -10,11 +10,12 @@ from torch import Tensor
 from editors.chunks import row_chunks
 from editors.factors import predicting
 from editors.halves import ModelHalves
+from editors.outer import OuterOptions
 from editors.records import EditBatch
 from interventions.applied import applied
 from interventions.weights import LowRankEdit
 from lm.chat import TokenBatch
-from losses.edit import IGNORED_LABEL, kl_per_position, label_log_probs
+from losses.edit import IGNORED_LABEL, kl_per_position, label_log_probs, log_complement
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,30 @@ def edit_effect(halves: ModelHalves, edit: LowRankEdit, batch: EditBatch, most_t
             after[place] = label_log_probs(halves.upper(chunk.tokens, states, keep), targets).float()
     moved = divergence(halves, edit, batch.locality, batch.locality_record, batch.locality.answer_mask, most_tokens)
     return EditEffect(before, after, scored & (labels != IGNORED_LABEL), moved, batch.locality.answer_mask)
+
+
+def effect_loss(effect: EditEffect, batch: EditBatch, options: OuterOptions) -> Tensor:
+    """The training loss of each record (E,) as far as it is about answers, from what was measured.
+
+    Args:
+        effect: Effect of the batch's edits.
+        batch: The batch.
+        options: Weights of the loss.
+    """
+    same = batch.same_mask[:, None]
+    loss = -_record_mean(effect.after, effect.scored & same, batch.outer_record, len(batch))
+    if options.unlikelihood:
+        others = log_complement(effect.after)
+        loss = loss - _record_mean(others, effect.scored & ~same, batch.outer_record, len(batch))
+    moved = _record_mean(effect.moved, effect.compared, batch.locality_record, len(batch))
+    return options.cedit * loss + options.cloc * moved
+
+
+def _record_mean(values: Tensor, mask: Tensor, record: Tensor, records: int) -> Tensor:
+    """Mean over the masked tokens of each record (E,), zero for a record without any."""
+    sums = torch.stack([torch.where(mask, values, 0.0).sum(1), mask.sum(1).to(values.dtype)], 1)
+    total, count = values.new_zeros(records, 2).index_add(0, record, sums).unbind(1)
+    return total / count.clamp(min=1)
 
 
 @torch.no_grad()

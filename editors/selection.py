@@ -46,6 +46,15 @@ def select_weights(
     """
     if layers is None:
         layers = range(max(0, sites.num_layers - last), sites.num_layers)
+    for layer in layers:
+        if not 0 <= layer < sites.num_layers:
+            raise InputError(
+                "the model has no such layer to edit",
+                field="model.init_args.layers",
+                expected=f"numbers from 0 to {sites.num_layers - 1}",
+                got=layer,
+                fix="correct the number, or leave layers out to edit the last ones",
+            )
     roles = None if weights is None else [name for name in weights if "." not in name]
     modules: dict[str, nn.Module] = {}
     for layer in layers:
@@ -54,9 +63,10 @@ def select_weights(
             if role not in known:
                 raise InputError(
                     "the model has no weight of this role",
-                    field="weights",
+                    field="model.init_args.weights",
                     expected=f"{', '.join(known)}, or a module path such as {next(iter(known.values()))[0]}",
                     got=role,
+                    fix="correct the name, or leave weights out to edit all of these",
                 )
             path, module = known[role]
             modules[path] = module

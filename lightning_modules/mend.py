@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -16,7 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from editors.edited import EditedModel, make_edits
 from editors.halves import ModelHalves
 from editors.hypernetwork import Hypernetwork, TransformOptions
-from editors.measure import edit_effect
+from editors.measure import edit_effect, effect_loss
 from editors.moments import UntrainedError
 from editors.outer import OuterOptions
 from editors.records import EditBatch
@@ -121,6 +122,10 @@ class MENDModule(PersonaModule):
             self.lm.eval()
         return self
 
+    def on_fit_start(self) -> None:
+        """Keep the Trainer from warning that the frozen model is in evaluation mode."""
+        warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
+
     def training_step(self, batch: EditBatch, batch_idx: int) -> Tensor:
         """Make the edits, judge them, and hand their gradients on to the network.
 
@@ -155,7 +160,8 @@ class MENDModule(PersonaModule):
         )
         self.drawdown.update(effect.moved, None, effect.compared, batch.locality_record, num_records=len(batch))
         broken = sum(health.broken for health in self.health) / len(batch)
-        self.log("val/broken_edits", broken, batch_size=len(batch), sync_dist=True)
+        loss = effect_loss(effect, batch, self.loss).mean()
+        self.log_dict({"val/loss": loss, "val/broken_edits": broken}, batch_size=len(batch), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         """Log the figures over all records."""
@@ -164,7 +170,7 @@ class MENDModule(PersonaModule):
         success, moved = self.edit_success.compute(), self.drawdown.compute()
         self.log("val/edit_success", success["edit_success"], prog_bar=True)
         self.log("val/drawdown", moved["drawdown"], prog_bar=True)
-        self.log_dict({f"val/{part}": success[part] for part in ("z_per", "z_topic", "empty_records")})
+        self.log_dict({f"val/{part}": success[part].float() for part in ("z_per", "z_topic", "empty_records")})
         self.edit_success.reset()
         self.drawdown.reset()
 

@@ -8,6 +8,8 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
+from callbacks.resume import ExactResume
+from datamodules.base import ResumableLoader
 from editors.hypernetwork import TransformOptions
 from editors.outer import OuterOptions
 from files.errors import InputError
@@ -16,6 +18,9 @@ from lightning_modules.mend import MENDModule
 from lm.loading import LMSpec
 from tests.unit.editors.batches import random_batch
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`"),
+]
 CHATS = [
     [
         {"role": "system", "content": f"Speak of {topic} as an extravert."},
@@ -66,19 +71,18 @@ class Losses(Callback):
 
 
 def test_it_learns_and_measures(tiny_lm_dir, tmp_path):
-    module, losses = module_of(tiny_lm_dir, learning_rate=3e-3, edit_lr_learning_rate=1e-3), Losses()
-    frozen = {}
-    trainer = trainer_of(tmp_path, max_epochs=12, callbacks=[losses])
+    module, losses = module_of(tiny_lm_dir, learning_rate=3e-3, edit_lr_learning_rate=3e-3), Losses()
+    trainer = trainer_of(tmp_path, max_epochs=6, callbacks=[losses])
     module.configure_model()
     frozen = {name: value.clone() for name, value in module.lm.state_dict().items()}
     trainer.fit(module, loader(), loader(2))
     edit_losses = [step["train/edit_loss"] for step in losses.steps]
     assert sum(edit_losses[-8:]) < sum(edit_losses[:8]) - 0.5
     metrics = trainer.callback_metrics
-    assert {"val/edit_success", "val/drawdown", "val/broken_edits", "train/gradient_norm"} <= set(metrics)
+    assert {"val/edit_success", "val/drawdown", "val/broken_edits", "val/loss", "train/gradient_norm"} <= set(metrics)
     assert 0 <= metrics["val/edit_success"] <= 1 and metrics["val/drawdown"] > 0
     assert all(torch.equal(value, frozen[name]) for name, value in module.lm.state_dict().items())
-    assert module.edit_success.compute()["records"] == 0  # reset after the epoch
+    assert module.edit_success.records == 0  # reset after the epoch
 
 
 def test_both_learning_rates_have_their_own_optimiser(tiny_lm_dir, tmp_path):
@@ -107,33 +111,33 @@ def test_checkpoints_hold_what_was_trained(trained, tiny_lm_dir):
         narrower.load_state_dict(state)
 
 
+class SaveAt(Callback):
+    """Saves a checkpoint after so many batches."""
+
+    def __init__(self, batches, path):
+        self.batches, self.path = batches, path
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        if batch_idx + 1 == self.batches:
+            trainer.save_checkpoint(self.path)
+
+
 @pytest.mark.parametrize("stop", [1, 2, 3, 6])
 def test_a_run_cut_anywhere_goes_on_exactly(tiny_lm_dir, tmp_path, stop):
     """Also between the batches of one optimiser step, whose gradients then travel in the checkpoint."""
+    batches = [random_batch(edits=1, rows=3, seed=seed) for seed in range(9)]
+    options = {"accumulate_grad_batches": 3}
+
+    def data():
+        return ResumableLoader(batches, 1, lambda items: items[0], seed=5)
+
     straight = module_of(tiny_lm_dir, warmup_steps=1, final_share=0.1)
-    trainer_of(tmp_path / "a", accumulate_grad_batches=3, max_steps=3).fit(straight, loader(9))
-
-    class SaveAt(Callback):
-        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
-            if batch_idx + 1 == stop:
-                trainer.save_checkpoint(tmp_path / "cut.ckpt")
-
+    trainer_of(tmp_path, callbacks=[ExactResume()], **options).fit(straight, data())
     cut = module_of(tiny_lm_dir, warmup_steps=1, final_share=0.1)
-    options = {"accumulate_grad_batches": 3, "max_steps": 3}
-    trainer_of(tmp_path / "b", callbacks=[SaveAt()], **options).fit(cut, loader(9))
+    trainer_of(tmp_path, callbacks=[ExactResume(), SaveAt(stop, tmp_path / "cut.ckpt")], **options).fit(cut, data())
     resumed = module_of(tiny_lm_dir, warmup_steps=1, final_share=0.1, edit_lr=5.0)
-
-    rest = DataLoader([random_batch(seed=seed) for seed in range(stop, 9)], batch_size=None)
-    padded = DataLoader([random_batch(seed=seed) for seed in range(9)], batch_size=None)
-
-    class Rest(Callback):
-        """Hands out the remaining batches, as the resumable loader of the data modules does."""
-
-        def on_train_start(self, trainer, module):
-            trainer.fit_loop._combined_loader.flattened[0].dataset[:] = rest.dataset + padded.dataset
-
-    trainer = trainer_of(tmp_path / "c", callbacks=[Rest()], **options)
-    trainer.fit(resumed, padded, ckpt_path=tmp_path / "cut.ckpt", weights_only=True)
+    trainer = trainer_of(tmp_path, callbacks=[ExactResume()], **options)
+    trainer.fit(resumed, data(), ckpt_path=tmp_path / "cut.ckpt", weights_only=True)
     want = straight.state_dict()
     for name, value in resumed.state_dict().items():
         assert torch.equal(value, want[name]), name
@@ -181,6 +185,9 @@ def test_edits_on_top_of_each_other(trained):
 
 
 def test_an_edit_that_breaks_the_model_is_reported(trained, caplog):
+    trained.broken_above = 0.1
+    trained.intervene(random_batch(seed=3))
+    assert not caplog.text and not any(health.broken for health in trained.health)
     with torch.no_grad():
         trained.hypernetwork.edit_lrs.fill_(1e4)
     trained.intervene(random_batch(seed=3))
@@ -230,7 +237,6 @@ def test_weights_by_role_and_by_name(tiny_lm_dir):
     module.configure_model()
     assert list(module.edited.modules) == ["model.layers.1.mlp.down_proj", "model.layers.0.self_attn.o_proj"]
     assert module.edited.first == 0
-    module.training_step = lambda *_: None
 
 
 def test_early_stopping_and_checkpoints_watch_the_validation_figures(tiny_lm_dir, tmp_path):
