@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from callbacks.resume import ExactResume
 from callbacks.run_folder import CONFIG_FILE, LOGS, RunFolder, WholeCheckpointIO, checkpoint_to_go_on_from
+from files.atomic import ensure_writable_folder
 from files.errors import InputError
 from lightning_modules.base import PersonaModule
 from lightning_modules.trained import read_checkpoint
@@ -86,6 +87,9 @@ class PersonaCLI(LightningCLI):
         """Find the checkpoint to go on from, before anything is loaded."""
         settings = self.config[self.config["subcommand"]]
         root, given = Path(settings.trainer.default_root_dir), settings.get("ckpt_path")
+        # Tried on what is there already: the logger opens a file before the data are read, and a start that fails must
+        # leave nothing behind.
+        ensure_writable_folder(next(folder for folder in (root, *root.parents) if folder.exists()))
         if given is not None:
             self.checkpoint = str(given)
         elif self.config["subcommand"] == "fit" and settings.resume == "auto":
