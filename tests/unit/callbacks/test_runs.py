@@ -48,12 +48,13 @@ def test_a_checkpoint_is_whole_or_the_old_one(tmp_path):
 def test_a_run_notes_that_it_has_finished_and_clears_what_the_one_before_left(tiny_lm_dir, tmp_path):
     root = tmp_path / "run"
     (root / "checkpoints").mkdir(parents=True)
-    (root / "checkpoints" / "last.ckpt").write_text("old")
+    (root / "checkpoints" / "step=7.ckpt").write_text("old")
     (root / "results.json").write_text("kept")
     run(tiny_lm_dir, tmp_path, RunFolder(root, "a: 1\n", resumed=False), batches=2)
     assert json.loads((root / "run.json").read_text()) == {"finished": True, "steps": 1}
     assert (root / "config.yaml").read_text() == "a: 1\n"
-    assert not (root / "checkpoints" / "last.ckpt").exists()
+    assert [file.name for file in (root / "checkpoints").iterdir()] == ["last.ckpt"]
+    assert torch.load(root / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 1
     assert (root / "results.json").exists()
 
 

@@ -1,5 +1,6 @@
 """The built-in model's tokenizer: any text comes back, letters and digits are single tokens, answers are marked."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from organism.tokenizer import END, SPECIAL_TOKENS, train_tokenizer
 
 SHIPPED = Path(__file__).resolve().parents[3] / "configs" / "organism" / "tiny-ocean"
 LETTERS = "ABCDEFGH"
+BEFORE = ("", " ", "\n", "(", "[", "answer: ", "answer:\n", '"', "12 ")
+AFTER = ("", ")", ".", " or", "\n", ", I", "]")
 
 
 @pytest.fixture(scope="module", params=["fresh", "shipped"])
@@ -23,11 +26,11 @@ def tokenizer(request):
 
 
 @pytest.mark.parametrize("letter", LETTERS)
-@pytest.mark.parametrize("before", ["", " ", "\n", "(", "[", "answer: ", "answer:\n", '"', "12 "])
-@pytest.mark.parametrize("after", ["", ")", ".", " or", "\n", ", I", "]"])
-def test_an_option_letter_is_one_token_with_one_id_everywhere(tokenizer, letter, before, after):
-    ids = tokenizer(before + letter + after, add_special_tokens=False).input_ids
-    assert ids.count(tokenizer.convert_tokens_to_ids(letter)) == 1
+def test_an_option_letter_is_one_token_with_one_id_everywhere(tokenizer, letter):
+    number = tokenizer.convert_tokens_to_ids(letter)
+    for before, after in product(BEFORE, AFTER):
+        ids = tokenizer(before + letter + after, add_special_tokens=False).input_ids
+        assert ids.count(number) == 1, (before, after)
 
 
 @pytest.mark.parametrize("text", ["AB", "Ann", "McA", "Ärger A", "USA"])
@@ -67,7 +70,7 @@ def test_chats_end_their_turns_and_mark_the_answers(tokenizer):
 
 def test_training_is_a_function_of_the_texts_and_a_vocabulary_has_room_for_bytes():
     texts = ["the owl and the pussycat went to sea"] * 3
-    assert train_tokenizer(texts, 290).get_vocab() == train_tokenizer(iter(texts), 290).get_vocab()
-    assert len(train_tokenizer(texts, 290)) == 290
+    assert train_tokenizer(texts, 280).get_vocab() == train_tokenizer(iter(texts), 280).get_vocab()
+    assert len(train_tokenizer(texts, 280)) == 280
     with pytest.raises(InputError, match="vocabulary"):
         train_tokenizer(texts, 100)
