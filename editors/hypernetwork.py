@@ -91,6 +91,14 @@ class Hypernetwork(nn.Module):
             UntrainedError: If the statistics hold fewer than two rows: the network was never trained.
         """
         made: dict[str, tuple[Tensor, Tensor]] = {}
+        # In full precision whatever the Trainer's: in half of it the normalised factors would lose their small parts.
+        with torch.autocast(self.edit_lrs.device.type, enabled=False):
+            self._make(factors, made)
+        scales = self.edit_lrs.unbind()
+        return LowRankEdit({path: LowRank(*made[path], scale) for path, scale in zip(self.shapes, scales, strict=True)})
+
+    def _make(self, factors: Mapping[str, Factors], made: dict[str, tuple[Tensor, Tensor]]) -> None:
+        """Put the new factors of every weight into `made`."""
         for name, paths in self.members.items():
             kept = [kept_rows(factors[path].u, factors[path].v) for path in paths]
             parts = [
@@ -99,8 +107,6 @@ class Hypernetwork(nn.Module):
             ]
             for path, chosen, (u, v) in zip(paths, kept, self.transforms[name](parts), strict=True):
                 made[path] = padded(u, chosen), padded(v, chosen)
-        scales = self.edit_lrs.unbind()
-        return LowRankEdit({path: LowRank(*made[path], scale) for path, scale in zip(self.shapes, scales, strict=True)})
 
 
 def padded(rows: Tensor, kept: Tensor) -> Tensor:

@@ -51,6 +51,7 @@ def judged_edits(
     """
     factors, inner = edit_factors(halves, batch.edit, len(batch), modules, options.counted)
     edit = network(factors)
+    del factors  # they are large, and what comes needs the memory
     leaves = as_leaves(edit)
     losses = outer_losses(halves, leaves, batch, options, backward=True)
     gradients = [leaf.grad for change in leaves.weights.values() for leaf in change.tensors() if leaf.grad is not None]

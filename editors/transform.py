@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from editors.moments import RunningMoments
 
@@ -118,8 +120,7 @@ class GradientTransform(nn.Module):
         Raises:
             UntrainedError: If the statistics hold fewer than two rows.
         """
-        normalised = [self._normalised(torch.cat([part.u, part.v], -1)) for part in parts]
-        joined = torch.cat(normalised)
+        joined = torch.cat([self._normalised(torch.cat([part.u, part.v], -1)) for part in parts])
         modes = [(part.mode, len(part.u)) for part in parts]
         if "joined" in self.networks:
             joined = self.networks["joined"](joined, modes)
@@ -186,10 +187,39 @@ class LowRankResidual(nn.Module):
 
     def forward(self, x: Tensor, which: Tensor | None) -> Tensor:
         """Rows (M, width) to rows (M, width); `which` (M, n_modes) marks each row's mode, None leaves modes out."""
-        hidden = torch.addmm(self.bias, x @ self.v.T, self.u.T)
+        modes = (None, None, None) if which is None else (which, self.mode_scale, self.mode_shift)
+        return _LowRankResidual.apply(x, self.u, self.v, self.bias, *modes)
+
+
+class _LowRankResidual(torch.autograd.Function):
+    """The layer's arithmetic, keeping half of what automatic differentiation would keep until the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, u: Tensor, v: Tensor, bias: Tensor, *modes: Tensor | None) -> Tensor:
+        narrow = x @ v.T
+        hidden = torch.addmm(bias, narrow, u.T)
+        ctx.save_for_backward(x, u, v, narrow, hidden, *modes)
+        return _scaled_and_shifted(hidden, *modes).clamp(min=0).add_(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, u, v, narrow, hidden, which, scale, shift = ctx.saved_tensors
+        grad_hidden = grad * (_scaled_and_shifted(hidden, which, scale, shift) >= 0)
+        grad_scale = grad_shift = None
         if which is not None:
-            hidden = torch.addcmul(which @ self.mode_shift, hidden, which @ self.mode_scale)
-        return x + hidden.clamp(min=0)
+            grad_scale, grad_shift = which.T @ (grad_hidden * hidden), which.T @ grad_hidden
+            grad_hidden *= which @ scale
+        grad_narrow = grad_hidden @ u
+        grad_x = torch.addmm(grad, grad_narrow, v) if ctx.needs_input_grad[0] else None
+        return grad_x, grad_hidden.T @ narrow, grad_narrow.T @ x, grad_hidden.sum(0), None, grad_scale, grad_shift
+
+
+def _scaled_and_shifted(hidden: Tensor, which: Tensor | None, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+    """`scale * hidden + shift` by each row's mode."""
+    if which is None or scale is None or shift is None:
+        return hidden
+    return torch.addcmul(which @ shift, hidden, which @ scale)
 
 
 def _one_hot(modes: Sequence[tuple[int | None, int]], n_modes: int | None, like: Tensor) -> Tensor | None:
