@@ -7,8 +7,10 @@ differentiated and forgotten before the next one; what remains are the gradients
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from editors.chunks import RowChunk, row_chunks
@@ -27,13 +29,17 @@ class OuterOptions:
     Attributes:
         cedit: Weight of the edited opinions.
         cloc: Weight of staying the same on other topics.
-        unlikelihood: Also make opinions of other traits less likely.
+        objective: `likelihood` as published, or `edit_success`: the negative logarithm of edit success itself. Where much
+            of a text is said by every personality alike, as by small models, the published unlikelihood is all about
+            those tokens, and an edit learns to garble them; edit success has hardly any gradient there.
+        unlikelihood: With `likelihood`, also make opinions of other traits less likely.
         counted: Count the tokens of the answers, or all (as the release does for the edited opinions).
         chunk_tokens: Tokens that go through the upper layers at once; fewer need less memory.
     """
 
     cedit: float = 0.1
     cloc: float = 1.0
+    objective: Literal["likelihood", "edit_success"] = "likelihood"
     unlikelihood: bool = True
     counted: CountedTokens = "answer"
     chunk_tokens: int = 512
@@ -66,7 +72,8 @@ def outer_losses(
         options: Weights and limits.
         backward: Differentiate.
     """
-    edit_losses = _opinions(halves, edit, batch, options, backward)
+    judged = _success if options.objective == "edit_success" else _opinions
+    edit_losses = judged(halves, edit, batch, options, backward)
     locality = _other_topics(halves, edit, batch, options, backward)
     total = (options.cedit * edit_losses + options.cloc * locality).mean()
     return OuterLosses(edit_losses, locality, total)
@@ -92,6 +99,49 @@ def _opinions(
         if backward:
             _differentiate(values.sum() * (options.cedit / len(batch)), edit)
     return losses
+
+
+def _success(halves: ModelHalves, edit: LowRankEdit, batch: EditBatch, options: OuterOptions, backward: bool) -> Tensor:
+    """Negative logarithm of edit success (E,): softplus(other - same) + relu(same before - same), of mean log-probs."""
+    labels = counted_labels(batch.outer, options.counted)
+    counted = predicting(labels)[0].sum(1) * batch.scored
+    shares = [_shares(counted * (batch.same_mask == same), batch.outer_record, len(batch)) for same in (False, True)]
+    other, same, before = (torch.zeros(len(batch), device=labels.device) for _ in range(3))
+    for chunk in row_chunks(batch.outer, batch.outer_record, batch.scored, options.chunk_tokens):
+        keep, targets = predicting(labels[chunk.rows, chunk.columns])
+        rows = chunk.rows[keep.nonzero()[:, 0]]
+        records, is_same = batch.outer_record[rows], batch.same_mask[rows]
+        with torch.no_grad():
+            states = halves.lower(chunk.tokens)
+            after = label_log_probs(_edited_logits(halves, edit, chunk, states, keep), targets).float()
+            base = label_log_probs(halves.upper(chunk.tokens, states, keep), targets).float()
+        other.index_add_(0, records, after * shares[0][records] * ~is_same)
+        same.index_add_(0, records, after * shares[1][records] * is_same)
+        before.index_add_(0, records, base * shares[1][records] * is_same)
+    whole = (shares[0] > 0) & (shares[1] > 0)
+    if backward:
+        pull = torch.sigmoid(other - same) * whole
+        slopes = (pull * shares[0], -(pull + (before > same) * whole) * shares[1])
+        _follow(halves, edit, batch, options, labels, slopes)
+    return (F.softplus(other - same) + F.relu(before - same)) * whole
+
+
+def _follow(
+    halves: ModelHalves,
+    edit: LowRankEdit,
+    batch: EditBatch,
+    options: OuterOptions,
+    labels: Tensor,
+    slopes: tuple[Tensor, Tensor],
+) -> None:
+    """Differentiate the log-probabilities of other and same opinions, each record's weighted by its slopes (E,)."""
+    for chunk in row_chunks(batch.outer, batch.outer_record, batch.scored, options.chunk_tokens):
+        keep, targets = predicting(labels[chunk.rows, chunk.columns])
+        rows = chunk.rows[keep.nonzero()[:, 0]]
+        records, is_same = batch.outer_record[rows], batch.same_mask[rows]
+        log_probs = label_log_probs(_edited_logits(halves, edit, chunk, halves.lower(chunk.tokens), keep), targets)
+        weighted = log_probs * torch.where(is_same, slopes[1][records], slopes[0][records])
+        _differentiate(weighted.sum() * (options.cedit / len(batch)), edit)
 
 
 def _other_topics(

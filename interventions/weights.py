@@ -71,7 +71,7 @@ class LowRankEdit(Intervention):
             )
         self.weights = dict(weights)
         self.count = counts.pop()
-        self.assignment = None if assignment is None else list(assignment)
+        self.assignment = None if assignment is None else [int(edit) for edit in assignment]
         order = range(self.count) if assignment is None else self.assignment
         self._runs = [(edit, len(list(rows))) for edit, rows in groupby(order or ())]
         unknown = [edit for edit, _ in self._runs if not 0 <= edit < self.count]

@@ -30,8 +30,7 @@ class SFTModule(PersonaModule):
             text alike). In between, the model learns to read what it is asked without spending itself on guessing it.
         full_answer: Answers of fewer tokens weigh more, each token by the square root of the ratio; 0 weighs all tokens
             of answers alike.
-        optimizer: `adamw`, or `muon`: Muon for the matrices of the decoder blocks and AdamW for the rest, which trains
-            a model from scratch on fewer tokens.
+        optimizer: `adamw`, or `muon`: Muon for the matrices of the decoder blocks and AdamW for the rest.
         learning_rate: Peak learning rate.
         matrix_learning_rate: Peak learning rate of Muon, in AdamW's units.
         weight_decay: Decay of the weight matrices; norms and biases have none.
