@@ -29,9 +29,9 @@ class OuterOptions:
     Attributes:
         cedit: Weight of the edited opinions.
         cloc: Weight of staying the same on other topics.
-        objective: `likelihood` as published, or `edit_success`: the negative logarithm of edit success itself. Where much
-            of a text is said by every personality alike, as by small models, the published unlikelihood is all about
-            those tokens, and an edit learns to garble them; edit success has hardly any gradient there.
+        objective: `likelihood` as published, or `edit_success`: the negative logarithm of edit success itself. Where
+            much of a text is said by every personality alike, as by small models, the published unlikelihood is all
+            about those tokens, and an edit learns to garble them; edit success has hardly any gradient there.
         unlikelihood: With `likelihood`, also make opinions of other traits less likely.
         counted: Count the tokens of the answers, or all (as the release does for the edited opinions).
         chunk_tokens: Tokens that go through the upper layers at once; fewer need less memory.
@@ -42,7 +42,7 @@ class OuterOptions:
     objective: Literal["likelihood", "edit_success"] = "likelihood"
     unlikelihood: bool = True
     counted: CountedTokens = "answer"
-    chunk_tokens: int = 512
+    chunk_tokens: int = 256
 
 
 @dataclass(frozen=True)
