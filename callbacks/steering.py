@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -10,14 +10,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from files.errors import InputError
 from interventions.applied import Intervention
+from lm.passes import ForwardRows
 from personas.questions import Questions
 
 
 class RowIntervention(Protocol):
     """An intervention with a row per record, to be laid out for the rows of a forward pass."""
 
-    def rows(self, assignment: Sequence[int]) -> Intervention:
-        """The same for a pass whose row r belongs to record `assignment[r]`."""
+    def for_pass(self, rows: ForwardRows) -> Intervention:
+        """The same for a pass whose row r belongs to record `rows.keys[r]`."""
 
 
 class Evaluation(Protocol):

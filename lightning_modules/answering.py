@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from files.errors import InputError
 from interventions.applied import Intervention, applied
+from interventions.limited import Limited
 from lm.chat import EncodedChat, TokenBatch, encode_chats, pad_encoded
 from lm.generation import generate
 from lm.passes import ForwardRows, Steering, check_length, evaluating
@@ -28,8 +29,13 @@ Question = Likelihood | Choice | Generation
 class RowIntervention(Protocol):
     """An intervention that holds one row per record and can be laid out for the rows of a forward pass."""
 
-    def rows(self, assignment: Sequence[int]) -> Intervention:
-        """The same for a pass whose row r belongs to record `assignment[r]`."""
+    def for_pass(self, rows: ForwardRows) -> Intervention:
+        """The same for a pass whose row r belongs to record `rows.keys[r]`."""
+
+
+def spares_prompts(intervention: object) -> bool:
+    """Whether an intervention does nothing before the last token of a prompt, so that prompts can be shared."""
+    return isinstance(intervention, Limited) and intervention.positions == "last"
 
 
 @dataclass
@@ -50,12 +56,12 @@ class Respondent:
         """What steers each question: the row of its record."""
         if self.intervention is None:
             return None
-        return Steering(self._enter, [question.record for question in questions])
+        return Steering(self._enter, [question.record for question in questions], spares_prompts(self.intervention))
 
     def _enter(self, rows: ForwardRows) -> AbstractContextManager[object]:
         if self.intervention is None:
             return nullcontext()
-        return applied(self.model, self.intervention.rows(rows.keys.tolist()))
+        return applied(self.model, self.intervention.for_pass(rows))
 
 
 @dataclass

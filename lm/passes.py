@@ -24,11 +24,13 @@ class ForwardRows:
         keys: The steering key of each row's prompt (B,).
         attention_mask: 1 on tokens, 0 on padding, over the cached tokens and those of this pass (B, cached + T).
         answer_mask: True on those tokens of this pass that belong to a continuation, not to the prompt (B, T).
+        closes_prompt: Whether the prompts of this pass end in it; False for a beginning that several prompts share.
     """
 
     keys: Tensor
     attention_mask: Tensor
     answer_mask: Tensor
+    closes_prompt: bool = True
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,13 @@ class Steering:
             row per record does `lambda rows: applied(lm, edit.rows(rows.keys))`.
         keys: For each prompt what steers it, such as the number of its record. Prompts with one key must be steered
             alike: they may share the computation of a common beginning.
+        spares_prompts: Whether nothing before the last token of a prompt is steered. Equal prompts are then computed
+            once up to that token, whatever steers them, and `enter` is not called for that part.
     """
 
     enter: Callable[[ForwardRows], AbstractContextManager[object]]
     keys: Sequence[int]
+    spares_prompts: bool = False
 
     def check(self, prompts: int) -> None:
         """Refuse keys that do not match the prompts.
@@ -66,6 +71,7 @@ class Rows:
         past: Cached states of the tokens before, None at the beginning.
         past_mask: 1 on cached tokens, 0 on cached padding (B, cached).
         is_answer: Whether these tokens belong to continuations.
+        closes_prompt: Whether these tokens are the last ones of their prompts.
     """
 
     ids: Tensor
@@ -74,6 +80,7 @@ class Rows:
     past: States | None = None
     past_mask: Tensor | None = None
     is_answer: bool = False
+    closes_prompt: bool = True
 
 
 def forward(model: PreTrainedModel, rows: Rows, steering: Steering | None, last_only: bool) -> tuple[Tensor, States]:
@@ -94,7 +101,8 @@ def forward(model: PreTrainedModel, rows: Rows, steering: Steering | None, last_
     # Without a configuration the cache keeps every token of sliding-window layers too, so that it can be cut anywhere;
     # the window itself is in the attention mask.
     cache = DynamicCache(rows.past) if rows.past else DynamicCache()
-    with steering.enter(ForwardRows(rows.keys, mask, answer_mask)) if steering else nullcontext():
+    described = ForwardRows(rows.keys, mask, answer_mask, rows.closes_prompt)
+    with steering.enter(described) if steering else nullcontext():
         output = model(
             input_ids=rows.ids,
             attention_mask=mask,

@@ -141,6 +141,7 @@ class PrefixCache:
                 keys=torch.tensor([key], device=device),
                 past=states or None,
                 past_mask=torch.ones((1, kept), dtype=torch.long, device=device) if kept else None,
+                closes_prompt=False,
             )
             _, states = forward(self._model, rows, self._steering, last_only=True)
         self._ids, self._key, self._states = list(ids), key, states

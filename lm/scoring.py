@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,7 +105,7 @@ def choose(
 
     Tokens that all options of a prompt begin with are read as part of the prompt. Where the options then differ in
     their next token, that token alone is compared, in one pass over the prompts; otherwise their whole continuations
-    are.
+    are. Equal prompts that are steered alike are computed once.
 
     Args:
         model: The model.
@@ -120,17 +120,27 @@ def choose(
         InputError: A prompt has no options or two equal ones, a text is longer than the model can read, or `first` was
             asked for and does not tell the options apart.
     """
-    encoded = encode_continuations(tokenizer, prompts, options)
     keys = _keys(steering, len(prompts))
-    items = [
-        _choice(number, prompt, key, ids, mode)
-        for number, ((prompt, ids), key) in enumerate(zip(encoded, keys, strict=True))
-    ]
+    if len(prompts) != len(options):
+        raise InputError("prompts and options differ in number", expected=f"{len(prompts)} lists", got=len(options))
+    # A questionnaire is put to many people in the same words: each prompt is cut into tokens once.
+    texts: dict[tuple[tuple[Hashable, ...], tuple[str, ...]], int] = {}
+    names = [(_name(chat), tuple(of_prompt)) for chat, of_prompt in zip(prompts, options, strict=True)]
+    numbers, firsts = [], []
+    for row, name in enumerate(names):
+        if name not in texts:
+            firsts.append(row)
+        numbers.append(texts.setdefault(name, len(texts)))
+    encoded = encode_continuations(tokenizer, [prompts[row] for row in firsts], [options[row] for row in firsts])
+    places: dict[tuple[int, int], int] = {}
+    rows = [places.setdefault((key, number), len(places)) for key, number in zip(keys, numbers, strict=True)]
+    items = [_choice(firsts[number], *encoded[number], key, mode) for key, number in places]
     scores = score_items(model, items, batch_size, steering)
     width = max((len(item.continuations) for item in items), default=0)
     log_probs = torch.full((len(items), width), -torch.inf)
     for row, of_options in enumerate(scores):
         log_probs[row, : len(of_options)] = torch.stack([of_tokens.sum() for of_tokens in of_options])
+    log_probs = log_probs[rows]
     return Choices(
         probabilities=log_probs.softmax(-1),
         log_probs=log_probs,
@@ -145,7 +155,12 @@ def _keys(steering: Steering | None, prompts: int) -> Sequence[int]:
     return steering.keys
 
 
-def _choice(number: int, prompt: list[int], key: int, options: list[list[int]], mode: str) -> Item:
+def _name(chat: Chat) -> tuple[Hashable, ...]:
+    """What tells prompts apart; anything, for a chat that is malformed and will be refused."""
+    return tuple((message.get("role"), str(message.get("content"))) for message in chat)
+
+
+def _choice(number: int, prompt: list[int], options: list[list[int]], key: int, mode: str) -> Item:
     """One prompt's options, cut down to the tokens that need to be scored."""
     place = f"prompt {number}"
     if not options:

@@ -43,12 +43,19 @@ def score_items(
     """
     if batch_size < 1:
         raise InputError("no rows to compute at once", field="batch_size", expected="1 or more", got=batch_size)
-    longest = max((len(item.prompt) + max(map(len, item.continuations)) for item in items), default=0)
-    check_length(model, longest, "a prompt with its continuation")
     scorer = _Scorer(model, items, batch_size, steering)
+    check_length(model, scorer.longest, "a prompt with its continuation")
     with evaluating(model):
-        for batch in plan_batches([item.prompt for item in items], [item.key for item in items], batch_size):
-            scorer.score(batch)
+        if steering is not None and steering.spares_prompts and all(len(item.prompt) > 1 for item in items):
+            groups: dict[tuple[int, ...], list[int]] = {}
+            for number, item in enumerate(items):
+                groups.setdefault(tuple(item.prompt[:-1]), []).append(number)
+            bodies = [list(body) for body in groups]
+            for batch in plan_batches(bodies, [0] * len(bodies), batch_size):
+                scorer.score_after(batch, bodies, list(groups.values()))
+        else:
+            for batch in plan_batches([item.prompt for item in items], [item.key for item in items], batch_size):
+                scorer.score(batch)
     return [[torch.cat(parts) for parts in of_item] for of_item in scorer.parts]
 
 
@@ -87,17 +94,46 @@ class _Scorer:
         self.items = items
         self.batch_size = batch_size
         self.steering = steering
-        self.prefix = PrefixCache(model, steering)
+        self.longest = max((len(item.prompt) + max(map(len, item.continuations)) for item in items), default=0)
+        spares = steering is not None and steering.spares_prompts
+        self.prefix = PrefixCache(model, None if spares else steering)
         self.parts: list[list[list[Tensor]]] = [[[] for _ in item.continuations] for item in items]
 
     def score(self, batch: Batch) -> None:
         """Run the prompts of a batch once, then what is left of the continuations after their first token."""
-        rows = self._prompt_rows(batch)
+        group = [self.items[item] for item in batch.items]
+        rows = self._prompt_rows([item.prompt for item in group], [item.key for item in group], batch)
         logits, states = forward(self.model, rows, self.steering, last_only=True)
+        self._score_ends(rows, states, logits, batch.items)
+
+    def score_after(self, batch: Batch, bodies: Sequence[list[int]], members: Sequence[Sequence[int]]) -> None:
+        """Run the prompts of a batch up to their last token, unsteered, then that token for every item, steered.
+
+        Args:
+            batch: Prompts without their last token, by number.
+            bodies: All of them.
+            members: For each the items whose prompts begin with it.
+        """
+        body = self._prompt_rows([bodies[number] for number in batch.items], [0] * len(batch.items), batch)
+        body.closes_prompt = False
+        _, states = forward(self.model, body, None, last_only=True)
+        mask = body.mask if body.past_mask is None else torch.cat([body.past_mask, body.mask], dim=1)
+        ends = [(row, item) for row, number in enumerate(batch.items) for item in members[number]]
+        for start in range(0, len(ends), self.batch_size):
+            parents = torch.tensor([row for row, _ in ends[start : start + self.batch_size]], device=mask.device)
+            items = [item for _, item in ends[start : start + self.batch_size]]
+            ids = torch.tensor([self.items[item].prompt[-1:] for item in items], device=mask.device)
+            keys = torch.tensor([self.items[item].key for item in items], device=mask.device)
+            rows = Rows(ids, torch.ones_like(ids), keys, chosen(states, parents), mask[parents])
+            logits, after = forward(self.model, rows, self.steering, last_only=True)
+            self._score_ends(rows, after, logits, items)
+
+    def _score_ends(self, rows: Rows, states: States, logits: Tensor, items: Sequence[int]) -> None:
+        """Take the first token of the continuations off the logits after their prompts, then score the others."""
         log_probs = logits[:, -1].float().log_softmax(-1)
         places = [
             _Place(row, item, option)
-            for row, item in enumerate(batch.items)
+            for row, item in enumerate(items)
             for option in range(len(self.items[item].continuations))
         ]
         parents = torch.tensor([place.row for place in places], device=log_probs.device)
@@ -109,19 +145,17 @@ class _Scorer:
     def _ids(self, place: _Place) -> list[int]:
         return self.items[place.item].continuations[place.option]
 
-    def _prompt_rows(self, batch: Batch) -> Rows:
-        """The prompts of a batch, left-padded, after the beginning they share."""
+    def _prompt_rows(self, prompts: Sequence[list[int]], keys: Sequence[int], batch: Batch) -> Rows:
+        """Prompts, left-padded, after the beginning they share."""
         device = self.model.device
-        group = [self.items[item] for item in batch.items]
-        longest = max(len(item.prompt) + max(map(len, item.continuations)) for item in group)
         # Padding between the shared beginning and the rest would push the rest out of a sliding window.
-        shared = batch.shared if longest <= _window(self.model) else 0
-        ids, mask = padded([item.prompt[shared:] for item in group], "left", device)
-        rows = Rows(ids, mask, torch.tensor([item.key for item in group], device=device))
+        shared = batch.shared if self.longest <= _window(self.model) else 0
+        ids, mask = padded([prompt[shared:] for prompt in prompts], "left", device)
+        rows = Rows(ids, mask, torch.tensor(keys, device=device))
         if shared:
-            states = self.prefix.states(group[0].prompt[:shared], group[0].key)
-            rows.past = repeated(states, len(group))
-            rows.past_mask = torch.ones((len(group), shared), dtype=torch.long, device=device)
+            states = self.prefix.states(prompts[0][:shared], keys[0])
+            rows.past = repeated(states, len(prompts))
+            rows.past_mask = torch.ones((len(prompts), shared), dtype=torch.long, device=device)
         return rows
 
     def _score_later(self, prompts: Rows, states: States, places: list[_Place]) -> None:

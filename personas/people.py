@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 from files.errors import InputError
 from personas.persona import Persona
@@ -36,9 +36,30 @@ class PeopleBatch:
         """Number of people."""
         return len(self.people)
 
-    def describe(self, record: int) -> str:
-        """The person of a record by the answers that describe it."""
-        return self.wording.describe(self.questionnaire.described, self.people[record].described(self.questionnaire))
+    def to(self, device: object) -> PeopleBatch:  # noqa: ARG002
+        """Itself: words and answers lie on no device. (Lightning moves every batch.)"""
+        return self
+
+    def part(self, records: Sequence[int]) -> PeopleBatch:
+        """Some of the people, with nothing asked in their name."""
+        questions = Questions(
+            ids=tuple(self.questions.ids[record] for record in records),
+            order=tuple(self.questions.order[record] for record in records),
+            personas=tuple(self.questions.personas[record] for record in records),
+        )
+        return replace(self, questions=questions, people=tuple(self.people[record] for record in records))
+
+    def describe(self, record: int, items: Sequence[bool] | None = None) -> str:
+        """The person of a record by the answers that describe it.
+
+        Args:
+            record: The record.
+            items: For each describing item whether to tell it; all of them where it is left out.
+        """
+        told = list(zip(self.questionnaire.described, self.people[record].described(self.questionnaire), strict=True))
+        if items is not None:
+            told = [pair for pair, chosen in zip(told, items, strict=True) if chosen]
+        return self.wording.describe([item for item, _ in told], [answer for _, answer in told])
 
     def written_description(self, record: int) -> str:
         """The description that an LLM has written of the person of a record.
@@ -60,6 +81,7 @@ class PeopleBatch:
         """A name for everything that a method may learn of the person of a record: items, answers and wording."""
         person = self.people[record]
         parts = [
+            person.case,
             [asdict(item) for item in self.questionnaire.described],
             list(person.described(self.questionnaire)),
             asdict(self.wording),

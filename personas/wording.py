@@ -81,8 +81,12 @@ class Wording:
         """
         return tuple(_put(self.answer, letter=letter) for letter in OPTION_LETTERS)
 
-    def ask(self, item: Item) -> Chat:
+    def ask(self, item: Item, begin_answer: bool = True) -> Chat:
         """The turns that put an item to the model.
+
+        Args:
+            item: The item.
+            begin_answer: Whether the answer begins with `answer_prefix`.
 
         Example:
             >>> wording = Wording(question="Is it true: you {statement}?", lower_case=True, answer_prefix="Option")
@@ -97,7 +101,7 @@ class Wording:
         )
         chat = [] if self.system is None else [{"role": "system", "content": self.system}]
         chat.append({"role": "user", "content": text})
-        if self.answer_prefix:
+        if self.answer_prefix and begin_answer:
             chat.append({"role": "assistant", "content": self.answer_prefix})
         return chat
 

@@ -1,0 +1,291 @@
+"""PAS, personality activation search: speak as one person by shifting a few attention heads."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from files.errors import InputError
+from interventions.applied import Intervention
+from interventions.calls import Positions
+from interventions.heads import ShiftHeads
+from interventions.places import places_of
+from lightning_modules.base import HEADER, PersonaModule
+from lightning_modules.pas_fit import HeadSettings, HeadShifts, find_heads, head_shifts, item_folds, statement_labels
+from lightning_modules.pas_record import answered_heads
+from lightning_modules.pas_strength import Prober, Trial, best_strengths, joined_heads, limited
+from lightning_modules.shards import gathered
+from lm.loading import LMSpec, freeze
+from personas.people import PeopleBatch
+from personas.traits import BIG_FIVE
+from personas.wording import OPTION_LETTERS
+
+Prompt = Literal["plain", "described"]
+_KEPT = ("heads", "vectors", "accuracy", "strengths", "errors")
+
+
+class PASModule(PersonaModule):
+    """Learns, for each person, which attention heads to shift and how far; without gradient steps.
+
+    The frozen model reads every statement that describes people once with an agreeing and once with a disagreeing
+    answer. A person's own answers say which of these it would say. Linear probes on the heads' activations at the last
+    token find the heads that tell this best, on items held back from them; the shift of a head is the difference of the
+    class means, scaled by the spread along it. The strength is the one at which the model answers the person's own
+    items best, each item under a shift that was learnt without it.
+
+    Args:
+        lm: The language model.
+        heads: Number of heads to shift.
+        direction: Along the difference of class means, or along the probe's weights.
+        per_trait: Learn heads and directions for each trait from its own items, and steer along all of them.
+        strengths: Strengths to try; 0 leaves the model as it is.
+        strength_per_trait: Choose a strength for each trait by its own items; needs `per_trait`.
+        positions: Steer all tokens, as published; or the last token of a prompt and those generated after it, which
+            lets all people and strengths share the computation of the prompts.
+        prompts: Under which prompts strengths are chosen: plain ones, and ones with the person's answers in them.
+        select_on: Choose strengths by the describing items; or by the scored ones, as the release does, which makes its
+            figures look better than they are.
+        folds: Parts of the describing items; each is held back in turn.
+        ranking: Rank heads by held-back accuracy, or as the release does.
+        c: Weight of the losses against the penalty in the probes.
+        rows: Texts in one forward pass; fewer need less memory.
+        seed: Seed of how items are shared out.
+
+    Reference:
+        Zhu et al., Personality Alignment of Large Language Models, ICLR 2025.
+    """
+
+    needs = ("people", "people who answered a questionnaire", "datamodules.papi.PapiDataModule")
+    automatic_optimization = False
+
+    def __init__(
+        self,
+        lm: LMSpec,
+        heads: int = 24,
+        direction: Literal["mean_difference", "probe"] = "mean_difference",
+        per_trait: bool = False,
+        strengths: Sequence[float] = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0),
+        strength_per_trait: bool = False,
+        positions: Positions = "all",
+        prompts: Sequence[Prompt] = ("plain", "described"),
+        select_on: Literal["description", "test"] = "description",
+        folds: int = 2,
+        ranking: Literal["held_back", "as_released"] = "held_back",
+        c: float = 1.0,
+        rows: int = 64,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(lm)
+        self.settings = HeadSettings(heads, direction, c, ranking, seed)
+        self.per_trait = per_trait
+        self.tried = list(strengths)
+        self.strength_per_trait = strength_per_trait
+        self.positions: Positions = positions
+        self.prompts: list[Prompt] = list(prompts)
+        self.select_on = select_on
+        self.folds = folds
+        self.rows = rows
+        # DDP refuses a module without any parameter to train.
+        self.anchor = nn.Parameter(torch.zeros(()))
+        self.known: dict[str, int] = {}
+        self.cases: list[str] = []
+        self._parts: list[tuple[int, str, str, dict[str, Tensor]]] = []
+        self._features: dict[str, Tensor] = {}
+
+    def configure_model(self) -> None:
+        """Load the model and freeze it.
+
+        Raises:
+            InputError: It cannot be loaded, or an option means nothing.
+        """
+        if self.model_hash is not None:
+            return
+        self._check_options()
+        super().configure_model()
+        freeze(self.lm)
+        self.places = places_of(self.lm, self.lm_spec.sites)
+
+    def configure_optimizers(self) -> list[Any]:
+        """None: nothing is trained by gradient."""
+        return []
+
+    def training_step(self, batch: PeopleBatch, batch_idx: int) -> None:
+        """Learn the people of a batch."""
+        if len(batch):
+            learnt = self.learn(batch)
+            for record, order in enumerate(batch.questions.order):
+                of_person = {name: value[record : record + 1] for name, value in learnt.items()}
+                self._parts.append((order, batch.people[record].case, batch.fingerprint(record), of_person))
+            self.log("train/held_back_accuracy", learnt["accuracy"].mean(), batch_size=len(batch), prog_bar=True)
+
+    def on_train_epoch_end(self) -> None:
+        """Bring the people of all processes together, in the order of the table."""
+        parts = sorted(gathered(self._parts), key=lambda part: part[0])
+        self._parts = []
+        if not parts:
+            return
+        for name in _KEPT:
+            self.register_buffer(name, torch.cat([tensors[name] for *_, tensors in parts]).to(self.device))
+        self.cases = [case for _, case, _, _ in parts]
+        self.known = {fingerprint: place for place, (_, _, fingerprint, _) in enumerate(parts)}
+        for number, prompt in enumerate(self.prompts):
+            self.log(f"train/strength_{prompt}", self.get_buffer("strengths")[:, number].mean(), rank_zero_only=True)
+
+    def learn(self, batch: PeopleBatch) -> dict[str, Tensor]:
+        """Heads, shifts and strengths of people.
+
+        Args:
+            batch: P people.
+
+        Returns:
+            `heads` (P, T, k, 2), `vectors` (P, T, k, head_dim), `accuracy` (P, T, k), `strengths` (P, V, T) for V kinds
+            of prompts, and `errors` (P, V, S) of every strength tried. T is 5 with `per_trait`, else 1.
+        """
+        items = batch.questionnaire.described
+        answers = torch.tensor([list(person.described(batch.questionnaire)) for person in batch.people])
+        features = self._recorded(batch)
+        labels, used = statement_labels(answers)
+        if self.per_trait:
+            of_trait = torch.tensor([[item.trait == trait for item in items] for trait in BIG_FIVE])
+            used = (used.unsqueeze(1) & of_trait.repeat_interleave(2, dim=1)).flatten(0, 1)
+            labels = labels.repeat_interleave(len(BIG_FIVE), dim=0)
+        folds = item_folds(items, self.folds, self.settings.seed)
+        of_statement = folds.repeat_interleave(2)
+        heads, accuracy = find_heads(features, labels, used, of_statement, self.settings)
+        shifts = head_shifts(features, labels, used, heads, accuracy, self.settings)
+        without = [
+            head_shifts(features, labels, used & (of_statement != fold), heads, accuracy, self.settings)
+            for fold in range(self.folds)
+        ]
+        people = len(batch)
+        learnt = {name: getattr(shifts, name).unflatten(0, (people, -1)).cpu() for name in _KEPT[:3]}
+        trials = [self._trial(batch, prompt, folds, shifts, without) for prompt in self.prompts]
+        chosen = [self._strengths(batch, trial) for trial in trials]
+        learnt["strengths"] = torch.stack([strengths for strengths, _ in chosen], 1)
+        learnt["errors"] = torch.stack([errors for _, errors in chosen], 1)
+        return learnt
+
+    def intervene(self, batch: PeopleBatch, prompt: Prompt = "plain") -> Intervention:
+        """The shift of each person of a batch, as in `shifted_heads`."""
+        return self.shift(*self.shifted_heads(batch, prompt))
+
+    def shift(self, heads: Tensor, vectors: Tensor) -> Intervention:
+        """An intervention that shifts heads (P, m, 2) by vectors (P, m, head_dim) at this method's positions."""
+        return limited(ShiftHeads.sparse(self.places, heads, vectors), self.positions)
+
+    def shifted_heads(self, batch: PeopleBatch, prompt: Prompt = "plain") -> tuple[Tensor, Tensor]:
+        """The heads (P, m, 2) and their shifts (P, m, head_dim); people who are not in the checkpoint are learnt first.
+
+        Args:
+            batch: The people.
+            prompt: The kind of prompt whose strengths are taken.
+
+        Raises:
+            InputError: If strengths were not chosen under this kind of prompt.
+        """
+        if prompt not in self.prompts:
+            raise InputError(
+                f"strengths were not chosen under {prompt} prompts",
+                field="model.init_args.prompts",
+                expected=f"a list with {prompt}",
+                got=self.prompts,
+                fix="train again with this kind of prompt in the list",
+            )
+        known = [self.known.get(batch.fingerprint(record)) for record in range(len(batch))]
+        new = [record for record, place in enumerate(known) if place is None]
+        if new:
+            warnings.warn(f"{len(new)} people are not in the PAS checkpoint and are learnt now", stacklevel=2)
+            self._append(batch.part(new))
+            known = [self.known[batch.fingerprint(record)] for record in range(len(batch))]
+        rows = torch.tensor(known, dtype=torch.long, device=self.get_buffer("heads").device)
+        heads, vectors, strengths = (self.get_buffer(name)[rows] for name in ("heads", "vectors", "strengths"))
+        return joined_heads(heads, vectors, strengths[:, self.prompts.index(prompt)])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add who the people are."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint[HEADER]["people"] = {"cases": self.cases, "fingerprints": list(self.known)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Make room for the people of a checkpoint.
+
+        Raises:
+            InputError: It is of another method or model, or does not say who its people are.
+        """
+        super().on_load_checkpoint(checkpoint)
+        people = checkpoint[HEADER].get("people")
+        if not isinstance(people, dict) or not people.get("fingerprints"):
+            raise InputError(
+                "the checkpoint holds no people", field="ckpt_path", fix="train to the end; the last checkpoint counts"
+            )
+        self.cases = list(people["cases"])
+        self.known = {fingerprint: place for place, fingerprint in enumerate(people["fingerprints"])}
+        for name in _KEPT:
+            value = checkpoint["state_dict"].get(name)
+            if isinstance(value, Tensor):
+                self.register_buffer(name, torch.zeros_like(value, device=self.device))
+
+    def _append(self, batch: PeopleBatch) -> None:
+        """Learn people who come late."""
+        learnt = self.learn(batch)
+        for name in _KEPT:
+            old = [self.get_buffer(name)] if self.known else []
+            self.register_buffer(name, torch.cat([*old, learnt[name].to(self.device)]))
+        for record in range(len(batch)):
+            self.known[batch.fingerprint(record)] = len(self.known)
+            self.cases.append(batch.people[record].case)
+
+    def _recorded(self, batch: PeopleBatch) -> Tensor:
+        """Activations of the heads (N, L, H, head_dim), of each statement with either answer; the same for everybody."""
+        chats = [batch.wording.ask(item, begin_answer=False) for item in batch.questionnaire.described]
+        key = repr(chats)
+        if key not in self._features:
+            ends = (OPTION_LETTERS[0], OPTION_LETTERS[-1])
+            self._features = {key: answered_heads(self.lm, self.tokenizer, self.places, chats, ends, self.rows)}
+        return self._features[key]
+
+    def _trial(
+        self, batch: PeopleBatch, prompt: Prompt, folds: Tensor, shifts: HeadShifts, without: Sequence[HeadShifts]
+    ) -> Trial:
+        """The items by which strengths are chosen under one kind of prompt."""
+        questionnaire, on_test = batch.questionnaire, self.select_on == "test"
+        items = questionnaire.scored if on_test else questionnaire.described
+        own = [person.scored(questionnaire) if on_test else person.described(questionnaire) for person in batch.people]
+        # An item is asked under a description that does not hold its answer.
+        told = [torch.ones(len(folds), dtype=torch.bool)] if on_test else [folds != fold for fold in range(self.folds)]
+        described = [[batch.describe(record, part.tolist()) for record in range(len(batch))] for part in told]
+        return Trial(
+            items=items,
+            answers=torch.tensor([list(answers) for answers in own]),
+            folds=torch.zeros(len(items), dtype=torch.long) if on_test else folds,
+            shifts=[shifts] if on_test else without,
+            descriptions=described if prompt == "described" else None,
+        )
+
+    def _strengths(self, batch: PeopleBatch, trial: Trial) -> tuple[Tensor, Tensor]:
+        """The strengths chosen (P, T), and the summed error of each one tried (P, S)."""
+        prober = Prober(self.lm, self.tokenizer, self.places, batch.wording, self.rows, self.positions)
+        errors = prober.errors(trial, self.tried, separately=self.strength_per_trait)
+        chosen = best_strengths(errors, self.tried, self.strength_per_trait)
+        return chosen.expand(-1, len(BIG_FIVE) if self.per_trait else 1), errors.nansum(-1)
+
+    def _check_options(self) -> None:
+        """Here, not in the constructor: what a constructor raises reaches the user wrapped in the parser's words."""
+        unknown = [prompt for prompt in self.prompts if prompt not in get_args(Prompt)]
+        for option, value, fits, expected in (
+            ("heads", self.settings.heads, self.settings.heads >= 1, "1 or more"),
+            ("folds", self.folds, self.folds >= 2, "2 or more"),
+            ("rows", self.rows, self.rows >= 1, "1 or more"),
+            ("c", self.settings.c, self.settings.c > 0, "more than 0"),
+            ("strengths", self.tried, bool(self.tried), "at least one number"),
+            ("prompts", self.prompts, bool(self.prompts) and not unknown, "plain, described or both"),
+            ("strength_per_trait", True, self.per_trait or not self.strength_per_trait, "false without per_trait"),
+        ):
+            if not fits:
+                raise InputError(
+                    "means nothing", field=f"model.init_args.{option}", expected=expected, got=value, fix="correct it"
+                )

@@ -1,0 +1,188 @@
+"""How strongly to steer each person: answers to items at every strength, compared with the person's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from interventions.applied import Intervention, applied
+from interventions.calls import Positions
+from interventions.heads import ShiftHeads
+from interventions.limited import Limited
+from interventions.places import Places
+from lightning_modules.pas_fit import HeadShifts
+from lm.chat import Chat
+from lm.passes import Steering
+from lm.scoring import choose
+from metrics.likert import likert_alignment
+from personas.questionnaire import Item
+from personas.traits import BIG_FIVE
+from personas.wording import OPTION_LETTERS, Wording, described_by
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is tried: items with known answers, under shifts that were learnt without them.
+
+    Attributes:
+        items: I items.
+        answers: (P, I) of each person, 0 for a missing one.
+        folds: (I,) of each item; an item is answered under the shifts of its own fold, which were learnt from others.
+        shifts: For each fold the shifts of all people; a person has T rows one after the other, whose sum steers.
+        descriptions: For each fold what describes each person in the prompt; none for prompts without a description.
+    """
+
+    items: Sequence[Item]
+    answers: Tensor
+    folds: Tensor
+    shifts: Sequence[HeadShifts]
+    descriptions: Sequence[Sequence[str]] | None = None
+
+
+@dataclass(frozen=True)
+class Prober:
+    """Asks a model under shifts of its heads.
+
+    Attributes:
+        model: The model.
+        tokenizer: Its tokenizer.
+        places: Its heads.
+        wording: The words around the items.
+        rows: Questions answered in one forward pass.
+        positions: Which tokens are steered.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    places: Places
+    wording: Wording
+    rows: int
+    positions: Positions = "all"
+
+    def errors(self, trial: Trial, strengths: Sequence[float], separately: bool = False) -> Tensor:
+        """Mean distance from each person's answers per trait (P, S, 5) at every strength; nan for a trait without any.
+
+        Args:
+            trial: The items and what the people answered.
+            strengths: S of them.
+            separately: Steer each item along its own trait's row alone, not along the sum of a person's rows.
+        """
+        people, traits = len(trial.answers), torch.tensor([BIG_FIVE.index(item.trait) for item in trial.items])
+        scores = torch.empty(people, len(strengths), len(trial.items), dtype=torch.double)
+        steered = [place for place, strength in enumerate(strengths) if strength]
+        resting = [place for place, strength in enumerate(strengths) if not strength]
+        if steered:
+            scores[:, steered] = self._scores(trial, [strengths[place] for place in steered], traits, separately)
+        if resting:
+            scores[:, resting] = self._scores(trial, [0.0], traits, separately)
+        found = likert_alignment(
+            scores.flatten(),
+            trial.answers.unsqueeze(1).expand_as(scores).flatten().double(),
+            torch.ones(scores.numel()),
+            traits.repeat(people * len(strengths)),
+            torch.arange(people * len(strengths)).repeat_interleave(len(trial.items)),
+            num_persons=people * len(strengths),
+        )
+        return found.mean_abs_error.view(people, len(strengths), len(BIG_FIVE))
+
+    def _scores(self, trial: Trial, strengths: Sequence[float], traits: Tensor, separately: bool) -> Tensor:
+        """The model's scores (P, S, I) of all items."""
+        people, folds = len(trial.answers), len(trial.shifts)
+        parts = len(trial.shifts[0].heads) // people if separately else 1
+        prompts = self._prompts(trial)
+        # The rows of the shift are those of `_shift`: people, strengths, folds, parts, the last one running fastest.
+        part = traits if separately else torch.zeros_like(traits)
+        row = torch.arange(people * len(strengths)).unsqueeze(1)
+        keys = ((row * folds + trial.folds) * parts + part).flatten().tolist()
+        steering = None
+        # Unsteered, the prompts of different people may be the same ones, which are then computed once.
+        if any(strengths):
+            shift = self._shift(trial, strengths, separately)
+            enter = lambda rows: applied(self.model, shift.for_pass(rows))  # noqa: E731
+            steering = Steering(enter, keys, spares_prompts=self.positions == "last")
+        asked = [chat for of_person in prompts for _ in strengths for chat in of_person]
+        options = [self.wording.answers()] * len(asked)
+        chosen = choose(self.model, self.tokenizer, asked, options, batch_size=self.rows, steering=steering)
+        scores = len(OPTION_LETTERS) - chosen.probabilities.argmax(-1)
+        return scores.double().view(people, len(strengths), -1)
+
+    def _prompts(self, trial: Trial) -> list[list[Chat]]:
+        """For each person the prompt of each item."""
+        asked = [self.wording.ask(item) for item in trial.items]
+        if trial.descriptions is None:
+            return [asked] * len(trial.answers)
+        folds = trial.folds.tolist()
+        return [
+            [described_by(trial.descriptions[fold][person], chat) for fold, chat in zip(folds, asked, strict=True)]
+            for person in range(len(trial.answers))
+        ]
+
+    def _shift(self, trial: Trial, strengths: Sequence[float], separately: bool) -> Intervention:
+        """A row for each person, strength and fold, and with `separately` for each part of a person, in this order."""
+        people = len(trial.answers)
+        heads, vectors = (
+            torch.stack([getattr(shifts, name).unflatten(0, (people, -1)) for shifts in trial.shifts], 1)
+            for name in ("heads", "vectors")
+        )
+        shape = (people, len(strengths), *heads.shape[1:3])
+        strength = torch.tensor(strengths).view(1, -1, 1, 1).expand(shape)
+        # All but the parts are rows; with `separately` the parts are too.
+        count = len(shape) if separately else len(shape) - 1
+        rows = [part.unsqueeze(1).expand(*shape, *part.shape[3:]).flatten(0, count - 1) for part in (heads, vectors)]
+        rows = [part.unsqueeze(1) if separately else part for part in (*rows, strength.flatten(0, count - 1))]
+        return limited(ShiftHeads.sparse(self.places, *joined_heads(*rows)), self.positions)
+
+
+def joined_heads(heads: Tensor, vectors: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:
+    """The shifts of people who have several parts, such as one for each trait, as one shift each.
+
+    Args:
+        heads: (P, T, k, 2) layer and head; one that stands in several parts is shifted by all of them.
+        vectors: (P, T, k, head_dim).
+        strength: (P, T) multiplies the parts.
+
+    Returns:
+        (P, T k, 2) and (P, T k, head_dim).
+
+    Example:
+        >>> heads = torch.tensor([[[[0, 1]], [[0, 2]]]])
+        >>> joined_heads(heads, torch.ones(1, 2, 1, 1), torch.tensor([[2.0, 3.0]]))
+        (tensor([[[0, 1],
+             [0, 2]]]), tensor([[[2.],
+             [3.]]]))
+    """
+    scaled = vectors * strength.to(vectors.device).unsqueeze(-1).unsqueeze(-1)
+    return heads.flatten(1, 2), scaled.flatten(1, 2)
+
+
+def limited(shift: ShiftHeads, positions: Positions) -> Intervention:
+    """A shift of heads at some positions only."""
+    return shift if positions == "all" else Limited(shift, positions=positions)
+
+
+def best_strengths(errors: Tensor, strengths: Sequence[float], per_trait: bool) -> Tensor:
+    """The strength with the smallest error of each person; among equals the smallest.
+
+    Args:
+        errors: (P, S, 5) mean distance per trait, nan for a trait without answers.
+        strengths: S of them.
+        per_trait: Choose for each trait by its own error, rather than by the sum.
+
+    Returns:
+        (P, 5) or (P, 1).
+
+    Example:
+        >>> errors = torch.tensor([[[1.0, 2.0], [0.5, 3.0]]])
+        >>> best_strengths(errors, [0.0, 4.0], per_trait=True), best_strengths(errors, [0.0, 4.0], per_trait=False)
+        (tensor([[4., 0.]]), tensor([[0.]]))
+    """
+    order = sorted(range(len(strengths)), key=lambda place: abs(strengths[place]))
+    known = errors[:, order].nan_to_num(0.0)
+    candidates = known if per_trait else known.sum(-1, keepdim=True)
+    # Rounding must not decide between strengths that do equally well.
+    best = (candidates <= candidates.min(1, keepdim=True).values + 1e-9).int().argmax(1)
+    return torch.tensor(strengths, dtype=torch.float32)[torch.tensor(order)][best]
