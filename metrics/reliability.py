@@ -18,8 +18,8 @@ def pearson(scores: Tensor, others: Tensor) -> Tensor:
         ValueError: If the shapes differ.
 
     Example:
-        >>> pearson(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 6.0]))
-        tensor(1.0000, dtype=torch.float64)
+        >>> round(float(pearson(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 6.0]))), 6)
+        1.0
         >>> pearson(torch.tensor([1.0, 1.0, 1.0]), torch.tensor([2.0, 4.0, 6.0]))
         tensor(nan, dtype=torch.float64)
     """

@@ -1,6 +1,7 @@
 """Whole edits of a small model, their training losses and gradients, against recorded runs (golden case 5b)."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -59,9 +60,9 @@ class GoldenEditor:
         return self.hypernetwork(factors), factors, loss
 
     def statistics(self) -> dict[str, Tensor]:
-        named = {}
+        named: dict[str, Tensor] = {}
         for name, own in self.transform_names.items():
-            transform = self.hypernetwork.transforms[own]
+            transform: Any = self.hypernetwork.transforms[own]
             moments = transform.moments
             for quantity, value in (("mean", moments.mean), ("std", moments.std), ("s", moments.spread)):
                 u, v = value.split(transform.widths)

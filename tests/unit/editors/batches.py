@@ -15,7 +15,7 @@ def random_tokens(rows: int, shortest: int, longest: int, generator: torch.Gener
         length = int(torch.randint(shortest, longest + 1, (1,), generator=generator))
         ids = torch.randint(6, VOCABULARY, (length,), generator=generator).tolist()
         chats.append(EncodedChat(ids, [position >= length // 2 for position in range(length)]))
-    return pad_encoded(chats, pad_id=0, side=side)
+    return pad_encoded(chats, pad_id=0, side="left" if side == "left" else "right")
 
 
 def random_batch(edits: int = 2, rows: int = 5, seed: int = 0, side: str = "left", edit_rows: int = 1) -> EditBatch:
