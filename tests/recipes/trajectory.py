@@ -42,8 +42,9 @@ class Losses(Callback):
 
 
 def quickstarts() -> dict[str, Path]:
-    """The quickstart of every method, by the name of its folder."""
-    return {path.parent.name: path for path in sorted(REPOSITORY.glob("configs/*/quickstart.yaml"))}
+    """The quickstart of every method that learns by gradient (its recipe sets a learning rate), by its folder's name."""
+    paths = sorted(REPOSITORY.glob("configs/*/quickstart.yaml"))
+    return {path.parent.name: path for path in paths if "learning_rate:" in path.read_text(encoding="utf-8")}
 
 
 def losses_of(config: Path, folder: Path) -> list[float]:
