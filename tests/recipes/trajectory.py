@@ -42,7 +42,7 @@ class Losses(Callback):
 
 
 def quickstarts() -> dict[str, Path]:
-    """The quickstart of every method that learns by gradient (its recipe sets a learning rate), by its folder's name."""
+    """The quickstart of every method that learns by gradient (its recipe sets a learning rate), by its folder."""
     paths = sorted(REPOSITORY.glob("configs/*/quickstart.yaml"))
     return {path.parent.name: path for path in paths if "learning_rate:" in path.read_text(encoding="utf-8")}
 
