@@ -37,7 +37,7 @@ class PapiDataModule(ChatDataModule):
         data_dir: Folder with the files.
         batch_size: People per batch.
         people: Take only this many people, the first of the table.
-        representative: Choose them by clustering all people's answers (needs scikit-learn), not from the top.
+        representative: Choose them by clustering all people's answers, not from the top.
         people_file: Table of people with the columns case, i1, i2, ...: .json, .jsonl or .csv.
         item_key: What each item says and measures, .xls or .csv; by default the first file of a known name.
         split: Which items describe a person and which are scored.

@@ -35,7 +35,7 @@ def select_representative(
         The chosen people in the order of the table.
 
     Raises:
-        InputError: If the table has fewer people, or scikit-learn is not installed.
+        InputError: If the table has fewer people.
 
     Reference:
         Zhu et al., Personality Alignment of Large Language Models, 2024 (selection of the test set).
@@ -43,8 +43,9 @@ def select_representative(
     Deviation:
         Tables larger than `exact_up_to` are clustered by mini-batches, which need no more memory than one of them.
     """
-    scaler_class, _, _ = _clustering()
-    scaler, count = scaler_class(), 0
+    from sklearn.preprocessing import StandardScaler  # seconds of imports that only a clustering needs
+
+    scaler, count = StandardScaler(), 0
     for chunk in _chunks(people()):
         scaler.partial_fit(_matrix(chunk))
         count += len(chunk)
@@ -65,12 +66,12 @@ def _centres(
     people: Callable[[], Iterable[Participant]], scaler: Any, k: int, seed: int, exact: bool
 ) -> np.ndarray[Any, Any]:
     import numpy as np
+    from sklearn.cluster import KMeans, MiniBatchKMeans
 
-    _, whole, in_parts = _clustering()
     if exact:
         points = np.concatenate([scaler.transform(_matrix(chunk)) for chunk in _chunks(people())])
-        return whole(n_clusters=k, random_state=seed).fit(points).cluster_centers_
-    clusters = in_parts(n_clusters=k, random_state=seed)
+        return KMeans(n_clusters=k, random_state=seed).fit(points).cluster_centers_
+    clusters = MiniBatchKMeans(n_clusters=k, random_state=seed)
     for chunk in _chunks(people(), max(CHUNK, 2 * k)):
         if len(chunk) >= k:
             clusters.partial_fit(scaler.transform(_matrix(chunk)))
@@ -109,17 +110,3 @@ def _matrix(people: list[Participant]) -> np.ndarray[Any, Any]:
     import numpy as np
 
     return np.array([list(person.answers) for person in people], dtype=np.float64)
-
-
-def _clustering() -> tuple[Any, Any, Any]:
-    try:
-        from sklearn.cluster import KMeans, MiniBatchKMeans
-        from sklearn.preprocessing import StandardScaler
-    except ImportError as error:
-        raise InputError(
-            "choosing representative people needs an extra package",
-            field="--data.init_args.representative",
-            expected="scikit-learn",
-            fix="pip install 'oceantune[clusters]', or set representative to false",
-        ) from error
-    return StandardScaler, KMeans, MiniBatchKMeans
