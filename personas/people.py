@@ -37,7 +37,7 @@ class PeopleBatch:
         return len(self.people)
 
     def to(self, device: object) -> PeopleBatch:  # noqa: ARG002
-        """Itself: words and answers lie on no device. (Lightning moves every batch.)"""
+        """Itself: words and answers lie on no device, but Lightning moves every batch."""
         return self
 
     def part(self, records: Sequence[int]) -> PeopleBatch:
