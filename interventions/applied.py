@@ -1,4 +1,4 @@
-"""What an intervention is, and the one way to put it on a model and take it off again."""
+"""What an intervention is, how several become one, and the one way to put them on a model and take them off again."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from files.errors import InputError
+from interventions.compiled import uncompiled
+from lm.passes import ForwardRows
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,11 @@ class Site:
 
 
 class Intervention(ABC):
-    """A change of activations, with one row per batch row, that leaves weights and tensors in place untouched."""
+    """A change of activations, with one row per batch row, that leaves weights and tensors in place untouched.
+
+    Interventions are values: `a + b` acts as `a` and then as `b`, `0.5 * a` and `-a` are `a` at another strength, and
+    `sum([a, b, c])` works as well.
+    """
 
     @property
     @abstractmethod
@@ -48,7 +55,7 @@ class Intervention(ABC):
             A tensor of the shape of `leaving`.
         """
 
-    def prepare(self, model: nn.Module, stack: ExitStack) -> None:  # noqa: B027 - most interventions need none
+    def prepare(self, model: nn.Module, stack: ExitStack) -> Intervention | None:  # noqa: ARG002
         """Called once when the intervention is put on a model, before its hooks are set.
 
         For interventions that must know more than the tensors at their sites, such as the attention mask of the call:
@@ -57,7 +64,97 @@ class Intervention(ABC):
         Args:
             model: The model it is put on.
             stack: What is registered here is undone when the intervention is taken off.
+
+        Returns:
+            What acts in its place until it is taken off, so that what was learnt about the model need not be kept in the
+            intervention; None for the intervention itself.
         """
+        return None
+
+    def rows(self, assignment: Sequence[int]) -> Intervention:  # noqa: ARG002
+        """The same for a batch whose row r stands under row `assignment[r]` of the intervention.
+
+        Raises:
+            TypeError: This kind of intervention has no rows.
+        """
+        raise TypeError(f"{type(self).__name__} has no rows to lay out over a batch")
+
+    def for_pass(self, rows: ForwardRows) -> Intervention:
+        """The same for one forward pass of `lm`: laid out by its steering keys, and knowing prompts from answers."""
+        return self.rows(rows.keys.tolist())
+
+    def scaled(self, strength: float | Tensor) -> Intervention:  # noqa: ARG002
+        """The same at another strength: 0 is the base model, bit for bit, and 1 the intervention itself.
+
+        Raises:
+            TypeError: This kind of intervention has no strength.
+        """
+        raise TypeError(f"{type(self).__name__} has no strength to scale")
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Intervention:  # noqa: ARG002
+        """The same on another device or in another number format; without tensors of its own, itself."""
+        return self
+
+    def __add__(self, other: Intervention) -> Combined:
+        return Combined([self, other])
+
+    def __radd__(self, other: int) -> Intervention:
+        if other != 0:
+            return NotImplemented
+        return self  # sum() starts from 0
+
+    def __mul__(self, strength: float | Tensor) -> Intervention:
+        return self.scaled(strength)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Intervention:
+        return self.scaled(-1.0)
+
+
+class Combined(Intervention):
+    """Several interventions, acting one after the other; where two share a site, the second sees the first's result.
+
+    Args:
+        parts: The interventions; those that are combined themselves are taken apart.
+    """
+
+    def __init__(self, parts: Sequence[Intervention]) -> None:
+        self.parts: list[Intervention] = []
+        for part in parts:
+            self.parts += part.parts if isinstance(part, Combined) else [part]
+
+    @property
+    def sites(self) -> list[Site]:
+        """The sites of all parts, each once."""
+        return list(dict.fromkeys(site for part in self.parts for site in part.sites))
+
+    def edit(self, site: Site, entering: Tensor, leaving: Tensor) -> Tensor:
+        """The tensor after every part that acts at the site."""
+        for part in self.parts:
+            if site in part.sites:
+                leaving = part.edit(site, leaving if site.kind == "input" else entering, leaving)
+        return leaving
+
+    def prepare(self, model: nn.Module, stack: ExitStack) -> Combined:
+        """Prepare every part."""
+        return Combined([part.prepare(model, stack) or part for part in self.parts])
+
+    def rows(self, assignment: Sequence[int]) -> Combined:
+        """Every part laid out alike."""
+        return Combined([part.rows(assignment) for part in self.parts])
+
+    def for_pass(self, rows: ForwardRows) -> Combined:
+        """Every part for this pass."""
+        return Combined([part.for_pass(rows) for part in self.parts])
+
+    def scaled(self, strength: float | Tensor) -> Combined:
+        """Every part at this strength."""
+        return Combined([part.scaled(strength) for part in self.parts])
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Combined:
+        """Every part on this device and in this format."""
+        return Combined([part.to(device, dtype) for part in self.parts])
 
 
 @contextmanager
@@ -65,7 +162,8 @@ def applied(model: nn.Module, *interventions: Intervention) -> Iterator[nn.Modul
     """Change activations inside the block; on any exit remove exactly the hooks that were set here.
 
     Several interventions act in the order given; where two share a site, the second sees what the first made of it.
-    Blocks may be nested.
+    Blocks may be nested. Inside the block a compiled model runs uncompiled, since compiled code would pass over the
+    hooks. Under gradient checkpointing the backward pass computes activations again, so it belongs into the block too.
 
     Args:
         model: The model; its weights, modules and names stay as they are.
@@ -78,10 +176,11 @@ def applied(model: nn.Module, *interventions: Intervention) -> Iterator[nn.Modul
         InputError: If a site names a module that the model does not have.
     """
     with ExitStack() as stack:
+        stack.enter_context(uncompiled())
         for intervention in interventions:
-            intervention.prepare(model, stack)
-            for site in intervention.sites:
-                stack.callback(_hooked(find_module(model, site.module), site, intervention))
+            acting = intervention.prepare(model, stack) or intervention
+            for site in acting.sites:
+                stack.callback(_hooked(find_module(model, site.module), site, acting))
         yield model
 
 
