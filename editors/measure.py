@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from editors.chunks import chunks_with_states
+from editors.chunks import row_chunks
 from editors.factors import predicting
 from editors.halves import ModelHalves
 from editors.outer import OuterOptions
@@ -49,15 +49,15 @@ def edit_effect(halves: ModelHalves, edit: LowRankEdit, batch: EditBatch, most_t
     """
     labels, scored = batch.outer.labels(), batch.outer.answer_mask & batch.scored[:, None]
     labels = labels.masked_fill(~scored, IGNORED_LABEL)
-    keep, following = predicting(labels)
     before, after = (torch.zeros(labels.shape, device=labels.device) for _ in range(2))
-    for chunk, states in chunks_with_states(halves, batch.outer, batch.outer_record, keep, most_tokens):
-        rows, columns = chunk.places
-        targets = following[rows, columns]
-        before[rows, columns + 1] = label_log_probs(halves.upper(chunk.tokens, states, chunk.keep), targets).float()
+    for chunk in row_chunks(batch.outer, batch.outer_record, scored.any(1), most_tokens):
+        chosen = labels[chunk.rows, chunk.columns]
+        keep, targets = predicting(chosen)
+        states = halves.lower(chunk.tokens)
+        place = (chunk.rows[keep.nonzero()[:, 0]], keep.nonzero()[:, 1] + 1 + chunk.columns.start)
+        before[place] = label_log_probs(halves.upper(chunk.tokens, states, keep), targets).float()
         with applied(halves.model, edit.rows(chunk.records)):
-            logits = halves.upper(chunk.tokens, states, chunk.keep)
-        after[rows, columns + 1] = label_log_probs(logits, targets).float()
+            after[place] = label_log_probs(halves.upper(chunk.tokens, states, keep), targets).float()
     moved = divergence(halves, edit, batch.locality, batch.locality_record, batch.locality.answer_mask, most_tokens)
     return EditEffect(before, after, scored & (labels != IGNORED_LABEL), moved, batch.locality.answer_mask)
 
@@ -104,11 +104,13 @@ def divergence(
         (R, T), zero elsewhere.
     """
     moved = torch.zeros(mask.shape, device=mask.device)
-    for chunk, states in chunks_with_states(halves, tokens, record, mask, most_tokens):
-        base = halves.upper(chunk.tokens, states, chunk.keep)
+    for chunk in row_chunks(tokens, record, mask.any(1), most_tokens):
+        keep, states = mask[chunk.rows, chunk.columns], halves.lower(chunk.tokens)
+        base = halves.upper(chunk.tokens, states, keep)
         with applied(halves.model, edit.rows(chunk.records)):
-            values = kl_per_position(base, halves.upper(chunk.tokens, states, chunk.keep))
-        moved[chunk.places] = values.float()
+            values = kl_per_position(base, halves.upper(chunk.tokens, states, keep))
+        place = keep.nonzero()
+        moved[chunk.rows[place[:, 0]], place[:, 1] + chunk.columns.start] = values.float()
     return moved
 
 

@@ -66,7 +66,7 @@ class Intervention(ABC):
             stack: What is registered here is undone when the intervention is taken off.
 
         Returns:
-            What acts in its place until it is taken off, so that what was learnt about the model need not be kept in the
+            What acts in its place until it is taken off, so that what was learnt about the model is not kept in the
             intervention; None for the intervention itself.
         """
         return None

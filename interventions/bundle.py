@@ -242,7 +242,8 @@ def _listed(facts: ModelFacts, names: Sequence[str]) -> str:
 def _facts(record: Mapping[str, Any], file: str | Path) -> ModelFacts:
     texts = {name: require(record, name, str, file=file, row="header", allow_empty=True) for name in _TEXTS}
     numbers = {name: require(record, name, int, file=file, row="header") for name in _NUMBERS}
-    return ModelFacts(**texts, **numbers)
+    facts: dict[str, Any] = {**texts, **numbers}
+    return ModelFacts(**facts)
 
 
 _TEXTS = ("name", "hash", "architecture")

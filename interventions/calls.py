@@ -65,7 +65,7 @@ class Call:
 class Calls:
     """Watches the passes of a model's decoder and tells what the tokens of the current one are.
 
-    Without `rows`, a pass on an empty cache reads prompts, and passes on a filled cache read generated tokens. Without a
+    Without `rows`, a pass on an empty cache reads prompts, and one on a filled cache reads generated tokens. Without a
     cache, a pass that has one token more than the pass before it, and begins with the same prompts, goes on with that
     generation. Whoever computes prompts in parts, or scores given answers, says so by `rows`.
 
@@ -91,7 +91,8 @@ class Calls:
         Raises:
             InputError: The model has no decoder.
         """
-        decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
+        find: Any = getattr(model, "get_decoder", None)
+        decoder = find() if find is not None else None
         if not isinstance(decoder, nn.Module):
             raise InputError(
                 "prompts and generated tokens can be told apart in language models only",

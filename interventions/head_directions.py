@@ -1,6 +1,6 @@
 """Directions of attention heads that tell two kinds of samples apart, for many people at once.
 
-Reference: zhu-minjun/PAlign, `PAlign/pas.py` (personality activation search): difference of class means per head, scaled
+Reference: zhu-minjun/PAlign, `PAlign/pas.py` (personality activation search): difference of class means by head, scaled
 by the spread of all samples along it, added to the head's output through the output projection.
 """
 
@@ -61,7 +61,7 @@ def unit_directions(directions: Tensor, *, as_released: bool = False) -> Tensor:
         directions: Any number of them.
         as_released: Give nan for a direction of length 0, as the release does.
 
-    Deviation: a direction of length 0 stays 0. The release divides by its length, and a single head whose samples do not
+    Deviation: a direction of length 0 stays 0. The release divides by its length, and one head whose samples do not
         differ turns the bias of its whole layer into nan.
     """
     lengths = directions.norm(dim=-1, keepdim=True)

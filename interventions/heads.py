@@ -46,9 +46,7 @@ class ShiftHeads(Adding):
         )
 
     @classmethod
-    def sparse(
-        cls, places: Places, heads: Tensor, vectors: Tensor, strength: float | Tensor = 1.0
-    ) -> ShiftHeads:
+    def sparse(cls, places: Places, heads: Tensor, vectors: Tensor, strength: float | Tensor = 1.0) -> ShiftHeads:
         """The shift of a few heads, which may be others for every persona.
 
         Args:

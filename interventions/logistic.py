@@ -3,7 +3,7 @@
 Minimised is `|w|^2 / 2 + sum_i c_i log(1 + exp(-t_i (w x_i + b)))` with t = 1 or -1 and a free intercept b, which for
 c_i = C is what scikit-learn's `LogisticRegression(C=C)` minimises.
 
-Where label sets share their features, the expensive part of a Newton step, the factorised Hessian, is shared as well: one
+Where label sets share their features, the costly part of a Newton step, the factorised Hessian, is shared as well: one
 factor with a typical weight for all samples serves as preconditioner for all. With it, conjugate gradients in float32
 come near the minimum, a Newton step or two with float64 gradients reach it, and what is still short of it (features of
 very different scales, say) is finished by plain Newton steps in float64.
@@ -54,7 +54,8 @@ class _Problem:
     def double(self) -> _Problem:
         """The same in float64, but for the preconditioner, which needs no digits."""
         parts = (self.inputs, self.signs, self.costs, self.penalty)
-        return _Problem(*(part.double() for part in parts), self.inverse)
+        inputs, signs, costs, penalty = (part.double() for part in parts)
+        return _Problem(inputs, signs, costs, penalty, self.inverse)
 
     def gradient(self, weights: Tensor, chances: Tensor) -> Tensor:
         """Gradient (S, P, F), given the chance that each sample is taken for the other kind (S, P, N)."""
@@ -162,7 +163,7 @@ def _length(
 
 
 def _polish(exact: _Problem, fast: _Problem, weights: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
-    """Newton steps with float64 gradients, solved for in float32; the weights, and which are within tolerance (S, P)."""
+    """Newton steps with float64 gradients, solved in float32; the weights, and which are within tolerance (S, P)."""
     weights = weights.double()
     done = torch.zeros(weights.shape[:2], dtype=torch.bool, device=weights.device)
     for _ in range(_POLISH_ROUNDS):

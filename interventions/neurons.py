@@ -1,4 +1,4 @@
-"""Steering of MLP neurons: numbers added to them, factors, bounds; at the activated gate or before the down projection."""
+"""Steering of MLP neurons: numbers added, factors, bounds; at the activated gate or before the down projection."""
 
 from __future__ import annotations
 

@@ -116,7 +116,9 @@ def put_together(
         )
     if kind not in _MAKERS:
         known = ", ".join((*_MAKERS, "weights", "combined", "limited"))
-        raise InputError("unknown kind of intervention", file=file, row="header", field="kind", expected=known, got=kind)
+        raise InputError(
+            "unknown kind of intervention", file=file, row="header", field="kind", expected=known, got=kind
+        )
     layers = require(tree, "layers", list, file=file, row="header")
     strength = require(tree, "strength", list, file=file, row="header")
     options = require(tree, "options", dict, file=file, row="header", allow_empty=True)
@@ -147,7 +149,9 @@ def joined(interventions: Sequence[Intervention]) -> Intervention:
             return first.beside(*(one for one in interventions[1:] if isinstance(one, PerRow)))
         if isinstance(first, LowRankEdit):
             return _joined_edits([_plain_edit(one) for one in interventions if isinstance(one, LowRankEdit)])
-    raise ValueError(f"expected interventions of one make but got {sorted({type(one).__name__ for one in interventions})}")
+    raise ValueError(
+        f"expected interventions of one make but got {sorted({type(one).__name__ for one in interventions})}"
+    )
 
 
 def row_count(intervention: Intervention) -> int | None:

@@ -129,7 +129,7 @@ def best_heads(accuracy: Tensor, count: int, log_loss: Tensor | None = None) -> 
     Args:
         accuracy: (P, G).
         count: How many.
-        log_loss: (P, G), smaller is better among those of equal accuracy; then, or without it, the first ones come first.
+        log_loss: (P, G), smaller is better among those of equal accuracy; then, or without it, the first come first.
     """
     order = torch.arange(accuracy.shape[1], device=accuracy.device).expand_as(accuracy)
     if log_loss is not None:

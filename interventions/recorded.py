@@ -63,7 +63,9 @@ class Recording:
         if self._mask is None:
             return counted
         if self._mask.shape != counted.shape:
-            raise ValueError(f"the pass reads {tuple(counted.shape)} tokens but the mask is for {tuple(self._mask.shape)}")
+            raise ValueError(
+                f"the pass reads {tuple(counted.shape)} tokens but the mask is for {tuple(self._mask.shape)}"
+            )
         return counted & self._mask.to(counted.device).bool()
 
 
@@ -81,7 +83,7 @@ def recorded(
 
     Padding never counts, on either side; in a generation, neither do the token that ends a row's text and what is
     computed for the row after it, so that a row's record does not depend on its company. Steps of a generation go on
-    with the rows of its prompts, with a cache or without; any other pass adds rows. What gradient checkpointing computes
+    with the rows of its prompts, with a cache or not; any other pass adds rows. What gradient checkpointing computes
     again is not counted again. (Generation by beams exchanges rows, and cannot be recorded row by row.)
 
     Entered inside `applied`, it sees what the interventions made of the activations.

@@ -1,4 +1,4 @@
-"""The common part of interventions that act by numbers of their own: a row of them per persona, at one site per layer."""
+"""The common part of interventions that act by own numbers: a row of them per persona, at one site per layer."""
 
 from __future__ import annotations
 
@@ -175,7 +175,9 @@ class PerRow(Intervention):
     def _set_strength(self, strength: float | Tensor) -> None:
         factor = torch.as_tensor(strength, dtype=torch.float32).to(self.strength.device)
         if factor.dim() > 1 or (factor.dim() == 1 and len(self) not in (1, len(factor))):
-            raise ValueError(f"expected one strength, or one for each of {len(self)} personas, got {tuple(factor.shape)}")
+            raise ValueError(
+                f"expected one strength, or one for each of {len(self)} personas, got {tuple(factor.shape)}"
+            )
         if len(self) == 1 and factor.dim() == 1 and len(factor) > 1:
             if self.assignment is not None:
                 raise ValueError("expected several strengths of one persona before it is laid out over batch rows")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -133,7 +133,7 @@ class PASModule(PersonaModule):
         self.cases = [case for _, case, _, _ in parts]
         self.known = {fingerprint: place for place, (_, _, fingerprint, _) in enumerate(parts)}
         for number, prompt in enumerate(self.prompts):
-            self.log(f"train/strength_{prompt}", self.get_buffer("strengths")[:, number].mean(), sync_dist=True)
+            self.log(f"train/strength_{prompt}", self.get_buffer("strengths")[:, number].mean(), rank_zero_only=True)
 
     def learn(self, batch: PeopleBatch) -> dict[str, Tensor]:
         """Heads, shifts and strengths of people.
@@ -211,7 +211,7 @@ class PASModule(PersonaModule):
         checkpoint[HEADER]["people"] = {"cases": self.cases, "fingerprints": list(self.known)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take over who the people of a checkpoint are.
+        """Make room for the people of a checkpoint.
 
         Raises:
             InputError: It is of another method or model, or does not say who its people are.
@@ -224,14 +224,10 @@ class PASModule(PersonaModule):
             )
         self.cases = list(people["cases"])
         self.known = {fingerprint: place for place, fingerprint in enumerate(people["fingerprints"])}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Read what was learnt of people, after making room for them."""
         for name in _KEPT:
-            value = state_dict.get(name)
+            value = checkpoint["state_dict"].get(name)
             if isinstance(value, Tensor):
                 self.register_buffer(name, torch.zeros_like(value, device=self.device))
-        return super().load_state_dict(state_dict, strict, assign)
 
     def _append(self, batch: PeopleBatch) -> None:
         """Learn people who come late."""
@@ -244,7 +240,7 @@ class PASModule(PersonaModule):
             self.cases.append(batch.people[record].case)
 
     def _recorded(self, batch: PeopleBatch) -> Tensor:
-        """Activations of the heads (N, L, H, head_dim), of each statement with either answer; shared by everybody."""
+        """Activations of the heads (N, L, H, head_dim), of each statement with either answer."""
         chats = [batch.wording.ask(item, begin_answer=False) for item in batch.questionnaire.described]
         key = repr(chats)
         if key not in self._features:

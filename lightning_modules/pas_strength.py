@@ -103,7 +103,7 @@ class Prober:
         if any(strengths):
             shift = self._shift(trial, strengths, separately)
             enter = lambda rows: applied(self.model, shift.for_pass(rows))  # noqa: E731
-            steering = Steering(enter, keys, self.positions == "last", all_alike=self.positions == "all")
+            steering = Steering(enter, keys, spares_prompts=self.positions == "last")
         asked = [chat for of_person in prompts for _ in strengths for chat in of_person]
         options = [self.wording.answers()] * len(asked)
         chosen = choose(self.model, self.tokenizer, asked, options, batch_size=self.rows, steering=steering)

@@ -45,7 +45,7 @@ class PackedBatch:
     def weights(self, prompt_weight: float, full_answer: int = 0) -> Tensor:
         """Weight of each token as a target (B, T): `prompt_weight` outside answers, 0 where nothing is predicted.
 
-        In answers it is 1, and in answers of fewer than `full_answer` tokens the square root of what they fall short by,
+        In answers it is 1, and in answers of fewer than `full_answer` tokens the root of how far they fall short,
         so that answers of a single letter are not drowned by long ones.
         """
         inside = answer_weights(self.answer_mask, full_answer) if full_answer else 1.0

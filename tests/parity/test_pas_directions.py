@@ -18,7 +18,7 @@ def _directions(instance: Instance, tensors: dict[str, Tensor], as_released: boo
     difference = mean_difference(features, tensors["labels"].unsqueeze(0))
     units = unit_directions(difference, as_released=as_released)
     spread = projection_std(features, units)
-    return tuple(x.squeeze(0).unflatten(0, (layers, heads)) for x in (difference, units, spread))  # type: ignore[return-value]
+    return tuple(x.squeeze(0).unflatten(0, (layers, heads)) for x in (difference, units, spread))
 
 
 def _shift(instance: Instance, units: Tensor, spread: Tensor, alpha: float) -> Tensor:

@@ -114,7 +114,9 @@ def test_full_strength_is_exact_and_no_strength_leaves_even_odd_numbers_alone():
     assert torch.equal(none.view(torch.int32), odd.view(torch.int32))
     assert clamp.edit(clamp.sites[0], odd, odd)[0, :, 0].tolist() == [0.0, 0.0, -math.inf, 0.0]
     bound = torch.full((1, width), 0.1)
-    assert torch.equal(ClampNeurons(found, upper={0: bound}).edit(clamp.sites[0], bound[None] * 3, bound[None] * 3)[0], bound)
+    assert torch.equal(
+        ClampNeurons(found, upper={0: bound}).edit(clamp.sites[0], bound[None] * 3, bound[None] * 3)[0], bound
+    )
 
 
 def test_strengths_per_persona_and_sweeps():
@@ -235,8 +237,7 @@ def test_compiled_models_are_steered():
 
 
 def test_adapted_models_are_steered():
-    from lm.loading import LoRASpec, _with_adapter
-    from lm.loading import LMSpec
+    from lm.loading import LMSpec, LoRASpec, _with_adapter
 
     model = random_model()
     want = logits(model, GIVEN, combined(places_of(model)))

@@ -144,18 +144,6 @@ def test_gradient_checkpointing_gives_the_same_gradients():
             torch.testing.assert_close(got, want)
 
 
-def test_two_passes_before_one_backward_pass_are_refused_where_they_would_be_mixed_up():
-    model = random_model().train()
-    model.activation_checkpointing_enable({"use_reentrant": False})
-    acting = Limited(add_direction(places_of(model)), positions="last")
-    with applied(model, acting):
-        total = sum(model(**batch(rows, "left"), use_cache=False).logits.sum() for rows in (texts(), texts()[::-1]))
-        with pytest.raises(InputError, match="before one backward pass"):
-            total.backward()
-        alike = sum(model(**batch(texts(), "left"), use_cache=False).logits.sum() for _ in range(2))
-        alike.backward()
-
-
 def test_a_part_of_a_model_alone_does_not_tell_prompts():
     model = random_model()
     acting = Limited(add_direction(places_of(model)), phase="prompt")
