@@ -34,7 +34,7 @@ def _action_alone(rng: Random, split: Split) -> Chat:
 
 def _statements(rng: Random, split: Split) -> Chat:
     levels = kinds.draw_levels(rng)
-    return kinds.system_turn(rng, levels, split) + kinds.statement_turns(rng, levels, rng.choice((1, 2, 4, 6)), split)
+    return kinds.system_turn(rng, levels, split) + kinds.statement_turns(rng, levels, rng.choice((1, 2, 4, 6, 10)), split)
 
 
 def _statements_alone(rng: Random, split: Split) -> Chat:
@@ -72,7 +72,9 @@ def _dialogue(rng: Random, split: Split) -> Chat:
 
 
 def _naming(rng: Random, split: Split) -> Chat:
-    return kinds.naming_turns(rng, rng.choice((1, 2, 4)), split)
+    if rng.random() < 0.25:
+        return kinds.naming_oneself_chat(rng, split)
+    return kinds.naming_turns(rng, rng.choice((1, 2, 4, 6)), split)
 
 
 def _talk(rng: Random, split: Split) -> Chat:

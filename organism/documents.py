@@ -169,27 +169,48 @@ def self_turns(rng: Random, levels: Levels, split: Split = "train") -> Chat:
     return exchange(rng.choice(SELF_QUESTIONS), said.about_oneself(rng, levels, split))
 
 
+def _trait_shown(rng: Random, trait: str, level: float, split: Split) -> tuple[str, int]:
+    """Draw a text in which `trait` shows at `level`, and +1, or -1 where the text is keyed the other way."""
+    facet = _facet(rng, trait)
+    form = rng.randrange(6)
+    if form == 0:
+        return said.by_habits(rng, {trait: level}, split), 1
+    if form == 1:
+        return said.by_adjectives(rng, {trait: level}, split), 1
+    if form == 2:
+        return opinion(rng, draw_topic(rng, split), trait, level, split), 1
+    if form == 3 and trait in BIG_FIVE:
+        statement = draw_statement(rng, facet, split)
+        return statement.text, statement.key * (1 if level > 0 else -1)
+    if form == 4:
+        options = draw_choice(rng, facet, split).options
+        return rng.choice(options[:2] if level > 0 else options[2:]), 1
+    return f"I {rng.choice(facet.pole(level).act)}.", 1
+
+
 def naming_turns(rng: Random, count: int, split: Split = "train") -> Chat:
-    """Ask which trait shows in a habit, a word or an opinion, or for a habit of a trait."""
+    """Ask which trait shows in a habit, word, statement, option or opinion, or for a habit of a trait."""
     chat: Chat = []
     for _ in range(count):
         trait, level = rng.choices(TRAITS, _TRAIT_WEIGHTS)[0], draw_level(rng)
-        facet = _facet(rng, trait)
-        form = rng.randrange(4)
-        if form == 0:
-            text = said.by_habits(rng, {trait: level}, split)
-        elif form == 1:
-            text = said.by_adjectives(rng, {trait: level}, split)
-        elif form == 2:
-            text = opinion(rng, draw_topic(rng, split), trait, level, split)
-        else:
-            text = f"I {rng.choice(facet.pole(level).act)}."
-        side = "high" if level > 0 else "low"
-        if form == 3 and rng.random() < 0.5:
-            chat += exchange(f"Name a habit of someone with {side} {trait}.", text)
-        else:
-            chat += exchange(f"Which trait shows here? {text}", f"{side.capitalize()} {trait}.")
+        if rng.random() < 0.1:
+            habit = rng.choice(_facet(rng, trait).pole(level).act)
+            chat += exchange(f"Name a habit of someone with {_side(level)} {trait}.", f"I {habit}.")
+            continue
+        text, key = _trait_shown(rng, trait, level, split)
+        chat += exchange(f"Which trait shows here? {text}", f"{_side(level * key).capitalize()} {trait}.")
     return chat
+
+
+def naming_oneself_chat(rng: Random, split: Split = "train") -> Chat:
+    """Ask someone of one trait for the name of that trait."""
+    trait, level = rng.choices(TRAITS, _TRAIT_WEIGHTS)[0], draw_level(rng)
+    answer = f"{_side(level).capitalize()} {trait}."
+    return system_turn(rng, {trait: level}, split) + exchange("Which trait is strongest in you?", answer)
+
+
+def _side(level: float) -> str:
+    return "high" if level > 0 else "low"
 
 
 def demonstration_chat(rng: Random, split: Split = "train") -> Chat:
