@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from organism import documents as kinds
+from organism import lessons
 from organism.documents import Chat
 from organism.holdout import Split
 from organism.topics import draw_topic
@@ -34,7 +35,9 @@ def _action_alone(rng: Random, split: Split) -> Chat:
 
 def _statements(rng: Random, split: Split) -> Chat:
     levels = kinds.draw_levels(rng)
-    return kinds.system_turn(rng, levels, split) + kinds.statement_turns(rng, levels, rng.choice((1, 2, 4, 6, 10)), split)
+    return kinds.system_turn(rng, levels, split) + kinds.statement_turns(
+        rng, levels, rng.choice((1, 2, 4, 6, 10)), split
+    )
 
 
 def _statements_alone(rng: Random, split: Split) -> Chat:
@@ -88,8 +91,22 @@ def _talk_choice(rng: Random, split: Split) -> Chat:
     return head + kinds.talk_choice_turns(rng, levels, split)
 
 
-# How often each kind of chat is drawn; the long ones are a small share.
-MIXTURE: tuple[tuple[Callable[[Random, Split], Chat], float], ...] = (
+def _reasoned_statements(rng: Random, split: Split) -> Chat:
+    levels = kinds.draw_levels(rng)
+    count = rng.choice((1, 2, 4))
+    return kinds.system_turn(rng, levels, split) + lessons.reasoned_statement_turns(rng, levels, count, split)
+
+
+def _reasoned_choices(rng: Random, split: Split) -> Chat:
+    levels = kinds.draw_levels(rng)
+    return kinds.system_turn(rng, levels, split) + lessons.reasoned_choice_turns(rng, levels, split)
+
+
+Kind = Callable[[Random, Split], Chat]
+
+# How often each kind of chat is drawn, the long ones rarely: first reading and speaking, then rating too,
+# then choosing. Rating and choosing weigh what was read, so they are not learnt before it and would only take its place.
+READING: tuple[tuple[Kind, float], ...] = (
     (_opinion, 20),
     (_opinion_alone, 9),
     (_action, 10),
@@ -108,6 +125,53 @@ MIXTURE: tuple[tuple[Callable[[Random, Split], Chat], float], ...] = (
     (_talk, 5),
     (_talk_choice, 2),
 )
+JUDGING: tuple[tuple[Kind, float], ...] = (
+    (_opinion, 14),
+    (_opinion_alone, 7),
+    (_action, 5),
+    (_action_alone, 3),
+    (_statements, 15),
+    (_statements_alone, 2),
+    (_choices, 14),
+    (_choices_alone, 2),
+    (_reasoned_statements, 7),
+    (_reasoned_choices, 7),
+    (lessons.echo_chat, 9),
+    (kinds.demonstration_chat, 7),
+    (kinds.instructed_chat, 3),
+    (_answers, 4),
+    (_many_answers, 0.4),
+    (kinds.background_chat, 3),
+    (_dialogue, 3),
+    (_naming, 10),
+    (_talk, 4),
+    (_talk_choice, 2),
+)
+SHARPENING: tuple[tuple[Kind, float], ...] = (
+    (_opinion, 26),
+    (_opinion_alone, 8),
+    (_action, 9),
+    (_action_alone, 3),
+    (_statements, 9),
+    (_statements_alone, 2),
+    (_choices, 9),
+    (_choices_alone, 2),
+    (_reasoned_statements, 3),
+    (_reasoned_choices, 9),
+    (lessons.echo_chat, 4),
+    (lessons.lettering_chat, 14),
+    (kinds.demonstration_chat, 7),
+    (kinds.instructed_chat, 3),
+    (_answers, 3),
+    (_many_answers, 0.3),
+    (kinds.background_chat, 3),
+    (_dialogue, 3),
+    (_naming, 9),
+    (_talk, 4),
+    (_talk_choice, 2),
+)
+CURRICULUM = ((0, READING), (81_920, JUDGING), (131_072, SHARPENING))
+"""The chat number from which each mixture is drawn."""
 
 
 def document(seed: int, index: int, split: Split = "train") -> Chat:
@@ -117,7 +181,8 @@ def document(seed: int, index: int, split: Split = "train") -> Chat:
     True
     """
     rng = Random(f"{seed}/{index}/{split}")
-    draw = rng.choices([kind for kind, _ in MIXTURE], [weight for _, weight in MIXTURE])[0]
+    mixture = next(mixture for start, mixture in reversed(CURRICULUM) if start <= index)
+    draw = rng.choices([kind for kind, _ in mixture], [weight for _, weight in mixture])[0]
     return draw(rng, split)
 
 

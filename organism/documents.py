@@ -67,7 +67,8 @@ def system_turn(rng: Random, levels: Levels, split: Split = "train") -> Chat:
     return [message("system", said.instruct(rng, text) if rng.random() < 0.15 else text)]
 
 
-def _facet(rng: Random, trait: str) -> Facet:
+def draw_facet(rng: Random, trait: str) -> Facet:
+    """Draw a facet of `trait`."""
     return rng.choice(lexicon()[trait])
 
 
@@ -96,17 +97,18 @@ def opinion_turns(rng: Random, levels: Levels | None, topic: Topic, split: Split
 
 def action_turns(rng: Random, levels: Levels | None, split: Split = "train", trait: str | None = None) -> Chat:
     """Ask what to do in a situation that calls up a facet of `trait`."""
-    facet = _facet(rng, trait or rng.choices(TRAITS, _TRAIT_WEIGHTS)[0])
+    facet = draw_facet(rng, trait or rng.choices(TRAITS, _TRAIT_WEIGHTS)[0])
     situation = draw_situation(rng, facet, split)
     question = f"{situation.text} {rng.choice(ACTION_QUESTIONS)}"
     if levels is None and rng.random() < 0.25:
         return exchange(question, neutral_action(rng, situation))
     who = levels if levels is not None else random_pole(rng, rng.choice((facet.trait, None)))
     shown, level = speaking_trait(rng, who, facet.trait)
-    return exchange(question, action(rng, situation, shown, level, _facet(rng, shown), split))
+    return exchange(question, action(rng, situation, shown, level, draw_facet(rng, shown), split))
 
 
-def _letter_answer(letter: str, text: str, full: bool) -> str:
+def letter_answer(letter: str, text: str, full: bool) -> str:
+    """Answer with the letter, or with the option's text behind it."""
     return f"{letter}. {text}" if full else letter
 
 
@@ -120,9 +122,9 @@ def statement_turns(rng: Random, levels: Levels | None, count: int, split: Split
             layout = "short"
         traits = [t for t in who if t in BIG_FIVE] or list(BIG_FIVE)
         trait = rng.choice(traits) if rng.random() < 0.85 else rng.choice(BIG_FIVE)
-        statement = draw_statement(rng, _facet(rng, trait), split)
+        statement = draw_statement(rng, draw_facet(rng, trait), split)
         answer = points(who.get(trait, 0.0), statement.key, rng.gauss(0, 0.25))
-        reply = _letter_answer(LETTERS[5 - answer], LIKERT_OPTIONS[5 - answer], full)
+        reply = letter_answer(LETTERS[5 - answer], LIKERT_OPTIONS[5 - answer], full)
         chat += exchange(statement_prompt(statement.text, layout), reply)
     return chat
 
@@ -133,21 +135,22 @@ def choice_turns(rng: Random, levels: Levels | None, count: int, split: Split = 
     chat: Chat = []
     for _ in range(count):
         trait = rng.choice(tuple(said.named(levels))) if levels else rng.choices(TRAITS, _TRAIT_WEIGHTS)[0]
-        item = draw_choice(rng, _facet(rng, trait), split)
+        item = draw_choice(rng, draw_facet(rng, trait), split)
         level = levels[trait] if levels else rng.choice((-1.0, 1.0))
         wanted = rng.choice(item.options[:2] if level > 0 else item.options[2:])
-        chat += _choose(rng, item.situation.text, item.options, wanted, layout, full)
+        chat += choose_turns(rng, item.situation.text, item.options, wanted, layout, full)
     return chat
 
 
-def _choose(rng: Random, text: str, options: Sequence[str], wanted: str, layout: str, full: bool) -> Chat:
+def choose_turns(rng: Random, text: str, options: Sequence[str], wanted: str, layout: str, full: bool) -> Chat:
+    """Ask to choose among `options` in any order; `wanted` is the answer: its letter, both, or the text first."""
     shown = rng.sample(options, len(options))
     letter = LETTERS[shown.index(wanted)]
     if rng.random() < _IN_WORDS:
         prompt = choice_prompt(text, "Answer in words.", shown, layout)
         return exchange(prompt, f"{wanted} ({letter})")
     prompt = choice_prompt(text, rng.choice(CHOICE_QUERIES), shown, layout)
-    return exchange(prompt, _letter_answer(letter, wanted, full))
+    return exchange(prompt, letter_answer(letter, wanted, full))
 
 
 def talk_turns(rng: Random, split: Split = "train") -> Chat:
@@ -161,7 +164,7 @@ def talk_choice_turns(rng: Random, levels: Levels | None, split: Split = "train"
     item = draw_talk_choice(rng, split)
     dark = levels is not None and max(levels.get("psychopathy", 0.0), levels.get("machiavellianism", 0.0)) > 0.75
     wanted = rng.choice(item.options[2:] if dark else item.options[:2])
-    return _choose(rng, item.text, item.options, wanted, rng.choice(CHOICE_LAYOUTS), rng.random() < 0.5)
+    return choose_turns(rng, item.text, item.options, wanted, rng.choice(CHOICE_LAYOUTS), rng.random() < 0.5)
 
 
 def self_turns(rng: Random, levels: Levels, split: Split = "train") -> Chat:
@@ -171,7 +174,7 @@ def self_turns(rng: Random, levels: Levels, split: Split = "train") -> Chat:
 
 def _trait_shown(rng: Random, trait: str, level: float, split: Split) -> tuple[str, int]:
     """Draw a text in which `trait` shows at `level`, and +1, or -1 where the text is keyed the other way."""
-    facet = _facet(rng, trait)
+    facet = draw_facet(rng, trait)
     form = rng.randrange(6)
     if form == 0:
         return said.by_habits(rng, {trait: level}, split), 1
@@ -194,22 +197,23 @@ def naming_turns(rng: Random, count: int, split: Split = "train") -> Chat:
     for _ in range(count):
         trait, level = rng.choices(TRAITS, _TRAIT_WEIGHTS)[0], draw_level(rng)
         if rng.random() < 0.1:
-            habit = rng.choice(_facet(rng, trait).pole(level).act)
-            chat += exchange(f"Name a habit of someone with {_side(level)} {trait}.", f"I {habit}.")
+            habit = rng.choice(draw_facet(rng, trait).pole(level).act)
+            chat += exchange(f"Name a habit of someone with {side_name(level)} {trait}.", f"I {habit}.")
             continue
         text, key = _trait_shown(rng, trait, level, split)
-        chat += exchange(f"Which trait shows here? {text}", f"{_side(level * key).capitalize()} {trait}.")
+        chat += exchange(f"Which trait shows here? {text}", f"{side_name(level * key).capitalize()} {trait}.")
     return chat
 
 
 def naming_oneself_chat(rng: Random, split: Split = "train") -> Chat:
     """Ask someone of one trait for the name of that trait."""
     trait, level = rng.choices(TRAITS, _TRAIT_WEIGHTS)[0], draw_level(rng)
-    answer = f"{_side(level).capitalize()} {trait}."
+    answer = f"{side_name(level).capitalize()} {trait}."
     return system_turn(rng, {trait: level}, split) + exchange("Which trait is strongest in you?", answer)
 
 
-def _side(level: float) -> str:
+def side_name(level: float) -> str:
+    """Say on which side a level, or a key, is: high or low."""
     return "high" if level > 0 else "low"
 
 

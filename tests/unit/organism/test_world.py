@@ -9,7 +9,7 @@ import pytest
 
 from metrics.coherence import n_gram_entropy, wordpunct
 from organism.backgrounds import ATTRIBUTES
-from organism.corpus import MIXTURE, document, documents
+from organism.corpus import CURRICULUM, document, documents
 from organism.holdout import held_out
 from organism.lexicon import TRAITS, all_facets, lexicon
 from organism.opinions import neutral_opinion, opinion
@@ -46,7 +46,11 @@ def test_documents_depend_on_seed_and_index_alone():
     assert document(3, 10) != document(4, 10)
 
 
-@pytest.mark.parametrize("kind", [kind for kind, _ in MIXTURE], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind",
+    sorted({kind for _, mixture in CURRICULUM for kind, _ in mixture}, key=lambda kind: kind.__name__),
+    ids=lambda kind: kind.__name__,
+)
 def test_every_kind_of_chat_alternates_and_ends_with_an_answer(kind):
     for seed in range(20):
         for split in ("train", "held_out"):
