@@ -104,8 +104,8 @@ def _reasoned_choices(rng: Random, split: Split) -> Chat:
 
 Kind = Callable[[Random, Split], Chat]
 
-# How often each kind of chat is drawn, the long ones rarely: first reading and speaking, then rating too,
-# then choosing. Rating and choosing weigh what was read, so they are not learnt before it and would only take its place.
+# How often each kind of chat is drawn, the long ones rarely: first reading and speaking, then rating, then choosing.
+# The later ones weigh what was read against each other: they are not learnt before it, and would only take its place.
 READING: tuple[tuple[Kind, float], ...] = (
     (_opinion, 20),
     (_opinion_alone, 9),
@@ -170,7 +170,7 @@ SHARPENING: tuple[tuple[Kind, float], ...] = (
     (_talk, 4),
     (_talk_choice, 2),
 )
-CURRICULUM = ((0, READING), (81_920, JUDGING), (131_072, SHARPENING))
+CURRICULUM = ((0, READING), (81_920, JUDGING), (135_168, SHARPENING))
 """The chat number from which each mixture is drawn."""
 
 
