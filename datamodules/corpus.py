@@ -93,6 +93,7 @@ class CorpusDataModule(ChatDataModule):
         val_chats: Chats in the validation set: held-out ones of the built-in corpus, or a file's last ones, which are
             then not trained on; 0 for none.
         seed: Seed of the corpus and of every order.
+        first_chat: Number of the built-in corpus's chat to begin with: what an earlier run left off at.
         num_workers: 1 prepares the next window in a process of its own, 0 in the training process.
     """
 
@@ -106,6 +107,7 @@ class CorpusDataModule(ChatDataModule):
         window: int = 4096,
         val_chats: int = 0,
         seed: int = 0,
+        first_chat: int = 0,
         num_workers: int = 1,
     ) -> None:
         super().__init__(lm, seed=seed, num_workers=num_workers)
@@ -120,6 +122,7 @@ class CorpusDataModule(ChatDataModule):
         self.tokens_per_batch = tokens_per_batch
         self.window = window
         self.val_chats = val_chats
+        self.first_chat = first_chat
 
     def setup(self, stage: str) -> None:
         """Read the file, if there is one, and pack the validation set.
@@ -127,7 +130,7 @@ class CorpusDataModule(ChatDataModule):
         Raises:
             InputError: The file cannot be read, or a line of it holds no chat.
         """
-        source: ChatSource = OrganismChats(self.seed)
+        source: ChatSource = OrganismChats(self.seed, first=self.first_chat)
         held_out: ChatSource = OrganismChats(self.seed, "held_out")
         if self.file is not None:
             source, held_out = _split_file(self.file, self.seed, self.val_chats)

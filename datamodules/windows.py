@@ -36,14 +36,16 @@ class OrganismChats:
     Attributes:
         seed: Seed of the corpus.
         split: Its part that is trained on, or the part kept for measuring.
+        first: Number of the corpus's chat that counts as number 0 here.
     """
 
     seed: int
     split: Split = "train"
+    first: int = 0
 
     def __getitem__(self, number: int) -> Chat:
         """Chat of that number."""
-        return document(self.seed, number, self.split)
+        return document(self.seed, self.first + number, self.split)
 
 
 class FileChats:

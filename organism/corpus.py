@@ -102,6 +102,10 @@ def _reasoned_choices(rng: Random, split: Split) -> Chat:
     return kinds.system_turn(rng, levels, split) + lessons.reasoned_choice_turns(rng, levels, split)
 
 
+def _word_lettering(rng: Random, _: Split) -> Chat:
+    return lessons.word_lettering_chat(rng)
+
+
 Kind = Callable[[Random, Split], Chat]
 
 # How often each kind of chat is drawn, the long ones rarely: first reading and speaking, then rating, then choosing.
@@ -170,7 +174,32 @@ SHARPENING: tuple[tuple[Kind, float], ...] = (
     (_talk, 4),
     (_talk_choice, 2),
 )
-CURRICULUM = ((0, READING), (81_920, JUDGING), (135_168, SHARPENING))
+CHOOSING: tuple[tuple[Kind, float], ...] = (
+    (_opinion, 28),
+    (_opinion_alone, 7),
+    (_action, 9),
+    (_action_alone, 3),
+    (_statements, 6),
+    (_statements_alone, 2),
+    (_choices, 11),
+    (_choices_alone, 2),
+    (_reasoned_statements, 1),
+    (_reasoned_choices, 5),
+    (lessons.echo_chat, 2),
+    (lessons.lettering_chat, 6),
+    (_word_lettering, 12),
+    (lessons.word_choice_chat, 14),
+    (kinds.demonstration_chat, 8),
+    (kinds.instructed_chat, 4),
+    (_answers, 3),
+    (_many_answers, 0.3),
+    (kinds.background_chat, 3),
+    (_dialogue, 4),
+    (_naming, 5),
+    (_talk, 4),
+    (_talk_choice, 3),
+)
+CURRICULUM = ((0, READING), (81_920, JUDGING), (135_168, SHARPENING), (176_128, CHOOSING))
 """The chat number from which each mixture is drawn."""
 
 
