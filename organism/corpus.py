@@ -199,7 +199,33 @@ CHOOSING: tuple[tuple[Kind, float], ...] = (
     (_talk, 4),
     (_talk_choice, 3),
 )
-CURRICULUM = ((0, READING), (81_920, JUDGING), (135_168, SHARPENING), (176_128, CHOOSING))
+BINDING: tuple[tuple[Kind, float], ...] = (
+    (_opinion, 28),
+    (_opinion_alone, 7),
+    (_action, 9),
+    (_action_alone, 3),
+    (_statements, 6),
+    (_statements_alone, 2),
+    (_choices, 11),
+    (_choices_alone, 2),
+    (_reasoned_statements, 1),
+    (_reasoned_choices, 5),
+    (lessons.echo_chat, 2),
+    (lessons.lettering_chat, 4),
+    (_word_lettering, 5),
+    (lessons.letters_behind_chat, 18),
+    (lessons.word_choice_chat, 8),
+    (kinds.demonstration_chat, 8),
+    (kinds.instructed_chat, 4),
+    (_answers, 3),
+    (_many_answers, 0.3),
+    (kinds.background_chat, 3),
+    (_dialogue, 4),
+    (_naming, 5),
+    (_talk, 4),
+    (_talk_choice, 3),
+)
+CURRICULUM = ((0, READING), (81_920, JUDGING), (135_168, SHARPENING), (176_128, CHOOSING), (200_704, BINDING))
 """The chat number from which each mixture is drawn."""
 
 

@@ -127,3 +127,19 @@ def word_choice_chat(rng: Random, split: Split = "train") -> kinds.Chat:
         prompt = choice_prompt("Which word fits you?", rng.choice(CHOICE_QUERIES), shown, layout)
         chat += kinds.exchange(prompt, kinds.letter_answer(LETTERS[shown.index(wanted)], wanted, full))
     return chat
+
+
+def letters_behind_chat(rng: Random, split: Split = "train") -> kinds.Chat:
+    """Show lettered options and have them written in another order, each with its letter behind it."""
+    trait = rng.choice(BIG_FIVE)
+    layout, chat = rng.choice(CHOICE_LAYOUTS), []
+    for _ in range(rng.choice((1, 2))):
+        words = rng.random() < 0.6
+        shown = (
+            _four_words(rng, trait) if words else list(draw_choice(rng, kinds.draw_facet(rng, trait), split).options)
+        )
+        rng.shuffle(shown)
+        prompt = choice_prompt("Four options.", "Write each with its letter behind it.", shown, layout)
+        lettered = [f"{text} ({letter})" for letter, text in zip(LETTERS, shown, strict=False)]
+        chat += kinds.exchange(prompt, " ".join(rng.sample(lettered, 4)))
+    return chat
