@@ -21,6 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 QUICKSTART = Path("benchmarks/quickstart.json")
 COMPETENCE = Path("assets/tiny-ocean/competence.json")
 MEND = Path("benchmarks/mend.json")
+PAS = Path("benchmarks/pas.json")
 DASH = "-"
 
 # The figures shown, each with what it means.
@@ -43,6 +44,15 @@ MEND_FIGURES = {
     "speedup": "time of a reference step / time of ours",
     "memory_ratio": "memory of our step / memory of a reference step, above what both must hold",
     "max_abs_diff": "largest difference of losses and gradients, each gradient scaled by the reference's largest entry",
+}
+PAS_FIGURES = {
+    "probe_speedup": "probes of all heads of eight people: time of scikit-learn, head by head / time of ours",
+    "same_heads": "share of the best heads that are the same by scikit-learn's probes at a tight tolerance",
+    "probe_memory_ratio": "memory of ours / memory of scikit-learn for these probes",
+    "eval_speedup": "180 items after a description by 120: time of full prompts and 15 new tokens each / time of ours",
+    "same_answers": "share of items with the same answer, of those where the reference's can be read",
+    "eval_memory_ratio": "memory of ours / memory of the reference for these items",
+    "people_memory_ratio": "memory of 1,000 people in one run / memory of 100 (1 is flat)",
 }
 
 Row = Sequence[str]
@@ -142,11 +152,17 @@ def mend_block(root: Path, _inside: str) -> str:
     return _flat_table(root / MEND, MEND_FIGURES)
 
 
+def pas_block(root: Path, _inside: str) -> str:
+    """Probes and questionnaires of PAS against plain references."""
+    return _flat_table(root / PAS, PAS_FIGURES)
+
+
 BLOCKS: dict[str, Block] = {
     "quickstart": quickstart_block,
     "methods": methods_block,
     "competence": competence_block,
     "bench-mend": mend_block,
+    "bench-pas": pas_block,
 }
 
 

@@ -102,7 +102,12 @@ class PapiDataModule(ChatDataModule):
         else:
             self.people = list(islice(everyone, self.limit))
         if not self.people:
-            raise InputError("holds no person", file=self._path("people_file"), expected="a row for each person")
+            raise InputError(
+                "holds no person",
+                file=self._path("people_file"),
+                expected="a row for each person",
+                fix="fetch the file again",
+            )
         written = self._written_file()
         self.written = read_descriptions(written, self.people) if written is not None else {}
         self.benchmark = PapiBenchmark(

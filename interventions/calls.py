@@ -150,7 +150,7 @@ class Calls:
         continues = bool(cached) or repeats
         if not continues:
             self._prompts, self._done = (ids if ids is not None else tokens[..., 0]), None
-        real = _real_tokens(given.get("attention_mask"), tokens.shape[0], cached, width).to(device)
+        real = self._real(given.get("attention_mask"), tokens.shape[0], cached, width).to(device)
         generated, answered = self._generated(tokens.shape[0], cached, width, device)
         columns = torch.arange(cached, cached + width, device=device)
         fresh = columns >= self._width if repeats else torch.ones_like(columns, dtype=torch.bool)
@@ -164,6 +164,12 @@ class Calls:
             finished=self._finished(ids, real & generated & ~answered, bool(cached)),
             continues=continues,
         )
+
+    def _real(self, mask: Any, batch: int, cached: int, width: int) -> Tensor:
+        """Which tokens are not padding (B, T), by the caller's description as far as it goes."""
+        if self._rows is not None and cached + width <= self._rows.attention_mask.shape[1]:
+            return self._rows.attention_mask[:, cached : cached + width].bool()
+        return _real_tokens(mask, batch, cached, width)
 
     def _goes_on(self, ids: Tensor | None) -> bool:
         """Whether a pass without a cache is the next step of the generation that the pass before it belongs to."""

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from files.errors import InputError
 from interventions.applied import Intervention, applied
-from interventions.limited import Limited
+from lightning_modules.reach import acts_alike, spares_prompts
 from lm.chat import EncodedChat, TokenBatch, encode_chats, pad_encoded
 from lm.generation import generate
 from lm.passes import ForwardRows, Steering, check_length, evaluating
@@ -31,11 +31,6 @@ class RowIntervention(Protocol):
 
     def for_pass(self, rows: ForwardRows) -> Intervention:
         """The same for a pass whose row r belongs to record `rows.keys[r]`."""
-
-
-def spares_prompts(intervention: object) -> bool:
-    """Whether an intervention does nothing before the last token of a prompt, so that prompts can be shared."""
-    return isinstance(intervention, Limited) and intervention.positions == "last"
 
 
 @dataclass
@@ -56,7 +51,8 @@ class Respondent:
         """What steers each question: the row of its record."""
         if self.intervention is None:
             return None
-        return Steering(self._enter, [question.record for question in questions], spares_prompts(self.intervention))
+        keys = [question.record for question in questions]
+        return Steering(self._enter, keys, spares_prompts(self.intervention), acts_alike(self.intervention))
 
     def _enter(self, rows: ForwardRows) -> AbstractContextManager[object]:
         if self.intervention is None:

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from files.errors import InputError
 from interventions.applied import Intervention
+from interventions.bundle import Bundle, facts_of
 from interventions.calls import Positions
 from interventions.heads import ShiftHeads
 from interventions.places import places_of
 from lightning_modules.base import HEADER, PersonaModule
 from lightning_modules.pas_fit import HeadSettings, HeadShifts, find_heads, head_shifts, item_folds, statement_labels
+from lightning_modules.pas_options import Prompt, check_options, check_prompt
 from lightning_modules.pas_record import answered_heads
-from lightning_modules.pas_strength import Prober, Trial, best_strengths, joined_heads, limited
+from lightning_modules.pas_strength import Prober, Trial, best_strengths, joined_heads, limited, people_shift
 from lightning_modules.shards import gathered
 from lm.loading import LMSpec, freeze
 from personas.people import PeopleBatch
 from personas.traits import BIG_FIVE
 from personas.wording import OPTION_LETTERS
 
-Prompt = Literal["plain", "described"]
 _KEPT = ("heads", "vectors", "accuracy", "strengths", "errors")
 
 
@@ -104,7 +105,16 @@ class PASModule(PersonaModule):
         """
         if self.model_hash is not None:
             return
-        self._check_options()
+        # Here, not in the constructor: what a constructor raises reaches the user wrapped in the parser's words.
+        check_options(
+            self.settings,
+            folds=self.folds,
+            rows=self.rows,
+            strengths=self.tried,
+            prompts=self.prompts,
+            per_trait=self.per_trait,
+            strength_per_trait=self.strength_per_trait,
+        )
         super().configure_model()
         freeze(self.lm)
         self.places = places_of(self.lm, self.lm_spec.sites)
@@ -133,7 +143,7 @@ class PASModule(PersonaModule):
         self.cases = [case for _, case, _, _ in parts]
         self.known = {fingerprint: place for place, (_, _, fingerprint, _) in enumerate(parts)}
         for number, prompt in enumerate(self.prompts):
-            self.log(f"train/strength_{prompt}", self.get_buffer("strengths")[:, number].mean(), rank_zero_only=True)
+            self.log(f"train/strength_{prompt}", self.get_buffer("strengths")[:, number].mean(), sync_dist=True)
 
     def learn(self, batch: PeopleBatch) -> dict[str, Tensor]:
         """Heads, shifts and strengths of people.
@@ -187,14 +197,7 @@ class PASModule(PersonaModule):
         Raises:
             InputError: If strengths were not chosen under this kind of prompt.
         """
-        if prompt not in self.prompts:
-            raise InputError(
-                f"strengths were not chosen under {prompt} prompts",
-                field="model.init_args.prompts",
-                expected=f"a list with {prompt}",
-                got=self.prompts,
-                fix="train again with this kind of prompt in the list",
-            )
+        check_prompt(prompt, self.prompts)
         known = [self.known.get(batch.fingerprint(record)) for record in range(len(batch))]
         new = [record for record, place in enumerate(known) if place is None]
         if new:
@@ -205,13 +208,29 @@ class PASModule(PersonaModule):
         heads, vectors, strengths = (self.get_buffer(name)[rows] for name in ("heads", "vectors", "strengths"))
         return joined_heads(heads, vectors, strengths[:, self.prompts.index(prompt)])
 
+    def bundle(self, prompt: Prompt = "plain") -> Bundle:
+        """What was learnt of everybody, to be kept in a file: a persona per person, at the strengths chosen.
+
+        Args:
+            prompt: The kind of prompt whose strengths are taken.
+
+        Raises:
+            InputError: If strengths were not chosen under this kind of prompt.
+        """
+        check_prompt(prompt, self.prompts)
+        strengths = self.get_buffer("strengths")[:, self.prompts.index(prompt)]
+        shift = people_shift(self.places, self.get_buffer("heads"), self.get_buffer("vectors"), strengths)
+        details = {"prompt": prompt, "heads": self.settings.heads, "direction": self.settings.direction}
+        facts = facts_of(self.lm, self.places)
+        return Bundle(limited(shift, self.positions), self.method, tuple(self.cases), facts, details)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add who the people are."""
         super().on_save_checkpoint(checkpoint)
         checkpoint[HEADER]["people"] = {"cases": self.cases, "fingerprints": list(self.known)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Make room for the people of a checkpoint.
+        """Take over who the people of a checkpoint are.
 
         Raises:
             InputError: It is of another method or model, or does not say who its people are.
@@ -224,10 +243,14 @@ class PASModule(PersonaModule):
             )
         self.cases = list(people["cases"])
         self.known = {fingerprint: place for place, fingerprint in enumerate(people["fingerprints"])}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Read what was learnt of people, after making room for them."""
         for name in _KEPT:
-            value = checkpoint["state_dict"].get(name)
+            value = state_dict.get(name)
             if isinstance(value, Tensor):
                 self.register_buffer(name, torch.zeros_like(value, device=self.device))
+        return super().load_state_dict(state_dict, strict, assign)
 
     def _append(self, batch: PeopleBatch) -> None:
         """Learn people who come late."""
@@ -240,7 +263,7 @@ class PASModule(PersonaModule):
             self.cases.append(batch.people[record].case)
 
     def _recorded(self, batch: PeopleBatch) -> Tensor:
-        """Activations of the heads (N, L, H, head_dim), of each statement with either answer."""
+        """Activations of the heads (N, L, H, head_dim), of each statement with either answer; shared by everybody."""
         chats = [batch.wording.ask(item, begin_answer=False) for item in batch.questionnaire.described]
         key = repr(chats)
         if key not in self._features:
@@ -272,20 +295,3 @@ class PASModule(PersonaModule):
         errors = prober.errors(trial, self.tried, separately=self.strength_per_trait)
         chosen = best_strengths(errors, self.tried, self.strength_per_trait)
         return chosen.expand(-1, len(BIG_FIVE) if self.per_trait else 1), errors.nansum(-1)
-
-    def _check_options(self) -> None:
-        """Here, not in the constructor: what a constructor raises reaches the user wrapped in the parser's words."""
-        unknown = [prompt for prompt in self.prompts if prompt not in get_args(Prompt)]
-        for option, value, fits, expected in (
-            ("heads", self.settings.heads, self.settings.heads >= 1, "1 or more"),
-            ("folds", self.folds, self.folds >= 2, "2 or more"),
-            ("rows", self.rows, self.rows >= 1, "1 or more"),
-            ("c", self.settings.c, self.settings.c > 0, "more than 0"),
-            ("strengths", self.tried, bool(self.tried), "at least one number"),
-            ("prompts", self.prompts, bool(self.prompts) and not unknown, "plain, described or both"),
-            ("strength_per_trait", True, self.per_trait or not self.strength_per_trait, "false without per_trait"),
-        ):
-            if not fits:
-                raise InputError(
-                    "means nothing", field=f"model.init_args.{option}", expected=expected, got=value, fix="correct it"
-                )

@@ -103,7 +103,7 @@ class Prober:
         if any(strengths):
             shift = self._shift(trial, strengths, separately)
             enter = lambda rows: applied(self.model, shift.for_pass(rows))  # noqa: E731
-            steering = Steering(enter, keys, spares_prompts=self.positions == "last")
+            steering = Steering(enter, keys, self.positions == "last", all_alike=self.positions == "all")
         asked = [chat for of_person in prompts for _ in strengths for chat in of_person]
         options = [self.wording.answers()] * len(asked)
         chosen = choose(self.model, self.tokenizer, asked, options, batch_size=self.rows, steering=steering)
@@ -157,6 +157,20 @@ def joined_heads(heads: Tensor, vectors: Tensor, strength: Tensor) -> tuple[Tens
     """
     scaled = vectors * strength.to(vectors.device).unsqueeze(-1).unsqueeze(-1)
     return heads.flatten(1, 2), scaled.flatten(1, 2)
+
+
+def people_shift(places: Places, heads: Tensor, vectors: Tensor, strengths: Tensor) -> ShiftHeads:
+    """The shift of each person, with the strength beside the vectors wherever a person has a single one.
+
+    Args:
+        places: Heads of the model.
+        heads: (P, T, k, 2).
+        vectors: (P, T, k, head_dim).
+        strengths: (P, T).
+    """
+    if heads.shape[1] == 1:
+        return ShiftHeads.sparse(places, heads[:, 0], vectors[:, 0], strengths[:, 0])
+    return ShiftHeads.sparse(places, *joined_heads(heads, vectors, strengths))
 
 
 def limited(shift: ShiftHeads, positions: Positions) -> Intervention:

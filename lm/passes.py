@@ -44,11 +44,13 @@ class Steering:
             alike: they may share the computation of a common beginning.
         spares_prompts: Whether nothing before the last token of a prompt is steered. Equal prompts are then computed
             once up to that token, whatever steers them, and `enter` is not called for that part.
+        all_alike: Whether all tokens are steered alike, wherever they stand. Prompts with one key may then share a row.
     """
 
     enter: Callable[[ForwardRows], AbstractContextManager[object]]
     keys: Sequence[int]
     spares_prompts: bool = False
+    all_alike: bool = False
 
     def check(self, prompts: int) -> None:
         """Refuse keys that do not match the prompts.

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from files.errors import InputError
+from lm.packed import SHARED, Packed, packs, run_packed, worth_packing
 from lm.passes import Rows, States, Steering, check_length, evaluating, forward, padded
 from lm.prefix import Batch, PrefixCache, chosen, plan_batches, repeated
 
@@ -102,9 +103,12 @@ class _Scorer:
     def score(self, batch: Batch) -> None:
         """Run the prompts of a batch once, then what is left of the continuations after their first token."""
         group = [self.items[item] for item in batch.items]
+        if self._can_pack(batch, batch.items) and (self.steering is None or self.steering.all_alike):
+            self._score_packed(batch)
+            return
         rows = self._prompt_rows([item.prompt for item in group], [item.key for item in group], batch)
         logits, states = forward(self.model, rows, self.steering, last_only=True)
-        self._score_ends(rows, states, logits, batch.items)
+        self._score_ends(logits[:, -1], batch.items, rows, states)
 
     def score_after(self, batch: Batch, bodies: Sequence[list[int]], members: Sequence[Sequence[int]]) -> None:
         """Run the prompts of a batch up to their last token, unsteered, then that token for every item, steered.
@@ -114,6 +118,9 @@ class _Scorer:
             bodies: All of them.
             members: For each the items whose prompts begin with it.
         """
+        if self._can_pack(batch, [item for number in batch.items for item in members[number]]):
+            self._score_packed_after(batch, bodies, members)
+            return
         body = self._prompt_rows([bodies[number] for number in batch.items], [0] * len(batch.items), batch)
         body.closes_prompt = False
         _, states = forward(self.model, body, None, last_only=True)
@@ -126,11 +133,53 @@ class _Scorer:
             keys = torch.tensor([self.items[item].key for item in items], device=mask.device)
             rows = Rows(ids, torch.ones_like(ids), keys, chosen(states, parents), mask[parents])
             logits, after = forward(self.model, rows, self.steering, last_only=True)
-            self._score_ends(rows, after, logits, items)
+            self._score_ends(logits[:, -1], items, rows, after)
 
-    def _score_ends(self, rows: Rows, states: States, logits: Tensor, items: Sequence[int]) -> None:
+    def _can_pack(self, batch: Batch, items: Sequence[int]) -> bool:
+        """Whether prompts can share a row: after a long beginning, and with nothing to run after them."""
+        short = all(len(ids) == 1 for item in items for ids in self.items[item].continuations)
+        return short and self.longest <= _window(self.model) and worth_packing(self.model, batch.shared)
+
+    def _beginning(self, ids: Sequence[int], key: int) -> Packed:
+        owners = torch.full((len(ids),), SHARED, device=self.model.device)
+        return Packed(self.prefix.states(ids, key), owners)
+
+    def _score_packed(self, batch: Batch) -> None:
+        """Run the prompts of a batch side by side, after the beginning they share."""
+        first, shared = self.items[batch.items[0]], batch.shared
+        before = self._beginning(first.prompt[:shared], first.key)
+        texts = [self.items[item].prompt[shared:] for item in batch.items]
+        enter = None if self.steering is None else self.steering.enter
+        for pack in packs([len(text) for text in texts], self.model.device):
+            count = len(pack)
+            some = texts[pack.start : pack.stop]
+            logits, _ = run_packed(self.model, before, some, range(count), [shared] * count, enter, first.key)
+            self._score_ends(logits, batch.items[pack.start : pack.stop])
+
+    def _score_packed_after(self, batch: Batch, bodies: Sequence[list[int]], members: Sequence[Sequence[int]]) -> None:
+        """As `score_after`, side by side: unsteered bodies, then for each key the last tokens that it steers."""
+        shared, enter = batch.shared, None if self.steering is None else self.steering.enter
+        before = self._beginning(bodies[batch.items[0]][:shared], 0)
+        texts = [bodies[number][shared:] for number in batch.items]
+        for pack in packs([len(text) for text in texts], self.model.device):
+            some = texts[pack.start : pack.stop]
+            _, after = run_packed(self.model, before, some, range(len(pack)), [shared] * len(pack))
+            of_key: dict[int, list[tuple[int, int]]] = {}
+            for text, number in enumerate(batch.items[pack.start : pack.stop]):
+                for item in members[number]:
+                    of_key.setdefault(self.items[item].key, []).append((text, item))
+            for key, ends in of_key.items():
+                tokens = [self.items[item].prompt[-1:] for _, item in ends]
+                places = [len(self.items[item].prompt) - 1 for _, item in ends]
+                owners = [text for text, _ in ends]
+                logits, _ = run_packed(self.model, after, tokens, owners, places, enter, key, are_ends=True)
+                self._score_ends(logits, [item for _, item in ends])
+
+    def _score_ends(
+        self, logits: Tensor, items: Sequence[int], rows: Rows | None = None, states: States | None = None
+    ) -> None:
         """Take the first token of the continuations off the logits after their prompts, then score the others."""
-        log_probs = logits[:, -1].float().log_softmax(-1)
+        log_probs = logits.float().log_softmax(-1)
         places = [
             _Place(row, item, option)
             for row, item in enumerate(items)
@@ -140,7 +189,8 @@ class _Scorer:
         firsts = torch.tensor([self._ids(place)[0] for place in places], device=log_probs.device)
         for place, value in zip(places, log_probs[parents, firsts].cpu().split(1), strict=True):
             self.parts[place.item][place.option].append(value)
-        self._score_later(rows, states, [place for place in places if len(self._ids(place)) > 1])
+        if rows is not None and states is not None:
+            self._score_later(rows, states, [place for place in places if len(self._ids(place)) > 1])
 
     def _ids(self, place: _Place) -> list[int]:
         return self.items[place.item].continuations[place.option]

@@ -67,10 +67,16 @@ def read_descriptions(path: str | Path, people: Sequence[Participant]) -> dict[s
     """
     content = read_json(path)
     if not isinstance(content, list):
-        raise InputError("is not a list", file=path, expected="a list of objects with `output`", got=content)
+        raise InputError(
+            "is not a list", file=path, expected="a list of objects with `output`", got=content, fix="correct the file"
+        )
     texts: dict[str, str] = {}
     for row, record in enumerate(content):
-        text = require_list(record, "output", str, file=path, row=row)[0]
+        try:
+            text = require_list(record, "output", str, file=path, row=row)[0]
+        except InputError as error:
+            error.fix = "correct the file, or leave out the method that needs it"
+            raise
         texts[str(record[CASE]) if CASE in record else f"position {row}"] = text
     found = {}
     for person in people:

@@ -93,7 +93,11 @@ def read_split(path: str | Path) -> dict[str, list[int]]:
         InputError: If the file is faulty.
     """
     content = read_json(path)
-    return {name: require_list(content, name, int, file=path) for name in (DESCRIBING, SCORED)}
+    try:
+        return {name: require_list(content, name, int, file=path) for name in (DESCRIBING, SCORED)}
+    except InputError as error:
+        error.fix = f"write both lists of item numbers, {DESCRIBING} and {SCORED}"
+        raise
 
 
 def split_items(numbers: Mapping[str, Sequence[int]], items: Mapping[int, Item], path: str | Path) -> Questionnaire:

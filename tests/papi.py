@@ -1,10 +1,22 @@
-"""A small PAPI data set for tests."""
+"""A small PAPI data set for tests, and runs of PAS and of the evaluation on it."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 from random import Random
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from callbacks.report import Report
+from callbacks.results_json import ResultsJson
+from callbacks.sample_generations import SampleGenerations
+from datamodules.papi import PapiDataModule
+from lightning_modules.evaluation import EvalModule
+from lightning_modules.pas import PASModule
+from lm.loading import LMSpec
+from personas.wording import Wording
 
 LETTERS = "OCEAN"
 ITEMS, DESCRIBING = 40, 20
@@ -56,3 +68,48 @@ def write_papi(folder: Path, people: int = 4, items: int = ITEMS, describing: in
     written = [{"output": [f"You are person {person}."]} for person in range(people)]
     (folder / "personality_prompt.json").write_text(json.dumps(written), encoding="utf-8")
     return folder
+
+
+SHORT = Wording(question="Me? {statement}", description="{items}", described_item="{statement}{letter}")
+"""Words that leave room for a description in the 512 positions of a tiny model."""
+
+
+def people_data(lm_dir: Path, data_dir: Path, **options) -> PapiDataModule:
+    return PapiDataModule(LMSpec(str(lm_dir)), str(data_dir), **{"batch_size": 2, "wording": SHORT, **options})
+
+
+def learn_people(
+    lm_dir: Path, data_dir: Path, root: Path, processes: int = 1, data=None, callbacks=(), **options
+) -> Path:
+    """Train PAS in this process; the path of its checkpoint."""
+    settings = {"heads": 3, "strengths": [0.0, 2.0, 6.0], "rows": 32, **options}
+    everything = [ModelCheckpoint(root / "checkpoints", save_last=True), *callbacks]
+    trainer = Trainer(**quiet(root, processes), max_epochs=1, callbacks=everything)
+    trainer.fit(PASModule(LMSpec(str(lm_dir)), **settings), datamodule=people_data(lm_dir, data_dir, **(data or {})))
+    return root / "checkpoints" / "last.ckpt"
+
+
+def evaluate_people(
+    lm_dir: Path, data_dir: Path, root: Path, callbacks=(), baselines=(), processes: int = 1, data=None, **options
+) -> EvalModule:
+    """Evaluate in this process; the results lie in `root`."""
+    for callback in baselines:
+        callback.baseline = True
+    module = EvalModule(LMSpec(str(lm_dir)), **{"rows": 32, "max_new_tokens": 4, **options})
+    everything = [*callbacks, *baselines, ResultsJson(), SampleGenerations(), Report()]
+    trainer = Trainer(**quiet(root, processes), inference_mode=False, callbacks=everything)
+    trainer.test(module, datamodule=people_data(lm_dir, data_dir, **(data or {})))
+    return module
+
+
+def quiet(root: Path, processes: int) -> dict:
+    return {
+        "accelerator": "cpu",
+        "devices": processes,
+        "strategy": "auto" if processes == 1 else "ddp_fork",
+        "default_root_dir": root,
+        "logger": False,
+        "use_distributed_sampler": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }

@@ -144,6 +144,36 @@ def test_gradient_checkpointing_gives_the_same_gradients():
             torch.testing.assert_close(got, want)
 
 
+def test_two_passes_before_one_backward_pass_are_refused_where_they_would_be_mixed_up():
+    model = random_model().train()
+    model.activation_checkpointing_enable({"use_reentrant": False})
+    acting = Limited(shift_heads(places_of(model)), positions="last")
+    with applied(model, acting):
+        total = sum(model(**batch(rows, "left"), use_cache=False).logits.sum() for rows in (texts(), texts()[::-1]))
+        with pytest.raises(InputError, match="before one backward pass"):
+            total.backward()
+        alike = sum(model(**batch(texts(), "left"), use_cache=False).logits.sum() for _ in range(2))
+        alike.backward()
+
+
+def test_texts_side_by_side_in_one_row_are_real_by_their_description():
+    model = random_model()
+    ids = torch.cat(texts()[1:]).unsqueeze(0)
+    first, second = (len(row) for row in texts()[1:])
+    allowed = torch.zeros(first + second, first + second, dtype=torch.bool)
+    allowed[:first, :first] = torch.ones(first, first).tril().bool()
+    allowed[first:, first:] = torch.ones(second, second).tril().bool()
+    mask = torch.zeros(allowed.shape).masked_fill(~allowed, torch.finfo(torch.float32).min)[None, None]
+    positions = torch.cat([torch.arange(first), torch.arange(second)]).unsqueeze(0)
+    known = ForwardRows(torch.tensor([0]), torch.ones_like(ids), torch.ones_like(ids, dtype=torch.bool))
+    acting = Limited(shift_heads(places_of(model), people=1), phase="generated")
+    with torch.no_grad(), applied(model, acting.for_pass(known)):
+        packed = model(ids, attention_mask=mask, position_ids=positions).logits[0]
+    apart = batch(texts()[1:], "right")
+    pair = ForwardRows(torch.zeros(2, dtype=torch.long), apart["attention_mask"], apart["attention_mask"].bool())
+    torch.testing.assert_close(packed, logits(model, apart, acting.for_pass(pair)), rtol=1e-5, atol=1e-5)
+
+
 def test_a_part_of_a_model_alone_does_not_tell_prompts():
     model = random_model()
     acting = Limited(add_direction(places_of(model)), phase="prompt")
