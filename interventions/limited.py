@@ -90,7 +90,7 @@ class _Acting(Intervention):
         self._calls = calls
         self._phase: Phase = phase
         self._positions: Positions = positions
-        self._selection: tuple[Call, Tensor] | None = None
+        self._selection: tuple[Call, Tensor, int] | None = None
 
     @property
     def sites(self) -> Sequence[Site]:
@@ -99,9 +99,15 @@ class _Acting(Intervention):
     def edit(self, site: Site, entering: Tensor, leaving: Tensor) -> Tensor:
         call = self._calls.current()
         if self._selection is None or self._selection[0] is not call:
-            self._selection = call, call.selected(self._phase, self._positions)
-        chosen = self._selection[1].to(leaving.device)
+            tokens = call.selected(self._phase, self._positions)
+            self._selection = call, tokens, int(tokens.sum())
+        _, tokens, count = self._selection
+        if not count:
+            return leaving
         edited = self._intervention.edit(site, entering, leaving)
+        if count == tokens.numel():
+            return edited
+        chosen = tokens.to(leaving.device)
         if leaving.dim() == 2:  # some models flatten (B, T) before a layer
             chosen = chosen.flatten()
         return torch.where(chosen.unsqueeze(-1), edited, leaving)

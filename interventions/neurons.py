@@ -138,6 +138,57 @@ class ClampNeurons(PerRow):
         return torch.where((clamped == hidden) | (strength == 0), hidden, moved)
 
 
+class InduceNeurons(PerRow):
+    """Holds neurons at or below ceilings and then adds numbers, at the activated gate, with a row per persona.
+
+    The strength multiplies what is added. Ceilings hold at any strength above 0, and below it they are lifted: then
+    the same numbers are taken away.
+
+    Args:
+        places: Of the model.
+        amounts: For each layer (P, mlp_width); 0 for neurons that nothing is added to.
+        ceilings: For each layer (P, mlp_width); inf for neurons that are not held.
+        strength: One number, or one per persona (P,).
+
+    Raises:
+        InputError: There is no such layer, or the numbers have another width than the MLP.
+
+    Reference:
+        Deng et al., Neuron-based Personality Trait Induction in Large Language Models, 2024 (as released: first the
+        opposite's neurons are held, then the trait's are pushed).
+    """
+
+    kind: ClassVar[str] = "neurons induced"
+    neutral: ClassVar[tuple[float, ...]] = (0.0, torch.inf)
+
+    def __init__(
+        self,
+        places: Places,
+        amounts: Mapping[int, Tensor],
+        ceilings: Mapping[int, Tensor],
+        strength: float | Tensor = 1.0,
+    ) -> None:
+        tables = {
+            layer: torch.cat([_table(places, layer, value), _table(places, layer, ceilings[layer])], dim=1)
+            for layer, value in amounts.items()
+        }
+        super().__init__({layer: places.neurons(layer, "gate") for layer in tables}, tables, strength)
+
+    def placed(self, table: Tensor, strength: Tensor) -> tuple[Tensor, ...]:
+        """The ceilings and what is added (R, W)."""
+        amounts = table[:, 0] * strength
+        # As in `Adding`: -0.0 changes no bit, and at strength 0 nothing changes whatever the numbers are.
+        unchanged = (amounts == 0) | (strength == 0)
+        added = torch.where(unchanged, torch.full_like(amounts, -0.0), amounts)
+        held = torch.where(strength > 0, table[:, 1], torch.full_like(amounts, torch.inf))
+        return held, added
+
+    def change(self, hidden: Tensor, *placed: Tensor) -> Tensor:
+        """The activations, held and then pushed."""
+        held, added = placed
+        return torch.minimum(hidden, held) + added
+
+
 def _table(places: Places, layer: int, values: Tensor) -> Tensor:
     """Numbers of one layer as (P, 1, W)."""
     rows = values.unsqueeze(0) if values.dim() == 1 else values

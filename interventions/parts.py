@@ -15,7 +15,7 @@ from interventions.applied import Combined, Intervention, find_module
 from interventions.calls import Phase, Positions
 from interventions.heads import ShiftHeads
 from interventions.limited import Limited
-from interventions.neurons import AddNeurons, ClampNeurons, ScaleNeurons
+from interventions.neurons import AddNeurons, ClampNeurons, InduceNeurons, ScaleNeurons
 from interventions.places import Places
 from interventions.residual import AddDirection
 from interventions.rowwise import PerRow
@@ -35,6 +35,9 @@ _MAKERS: dict[str, Callable[[Places, _Tables, Tensor, Mapping[str, Any]], PerRow
     ),
     ClampNeurons.kind: lambda places, tables, strength, options: ClampNeurons(
         places, _column(tables, 0), _column(tables, 1), options["at"], strength
+    ),
+    InduceNeurons.kind: lambda places, tables, strength, _: InduceNeurons(
+        places, _column(tables, 0), _column(tables, 1), strength
     ),
 }
 _ADAPTER_PREFIX = "base_model.model."

@@ -24,7 +24,7 @@ class Recording:
         self._calls = calls
         self._phase: Phase = phase
         self._mask: Tensor | None = None
-        self._counted: tuple[Call, Tensor] | None = None
+        self._counted: tuple[Call, Tensor, Tensor] | None = None
 
     def __getitem__(self, site: Site) -> Any:
         """The reduction at a site.
@@ -52,11 +52,13 @@ class Recording:
             return
         call = self._calls.current()
         if self._counted is None or self._counted[0] is not call:
-            self._counted = call, self._tokens(call)
-        counted = self._counted[1].to(hidden.device)
+            tokens = self._tokens(call)
+            self._counted = call, tokens, tokens.flatten().nonzero().squeeze(1)
+        _, counted, chosen = self._counted
         if hidden.dim() == 2:  # some models flatten (B, T) before a layer
             hidden = hidden.view(*counted.shape, -1)
-        self._running[site].add(hidden.detach(), counted, call.continues)
+        running, device = self._running[site], hidden.device
+        running.add_chosen(hidden.detach(), counted.to(device), call.continues, chosen.to(device))
 
     def _tokens(self, call: Call) -> Tensor:
         counted = call.selected(self._phase, "all") & call.fresh & ~call.finished

@@ -26,6 +26,17 @@ class Running(ABC):
             continues: Whether the rows are those of the pass before, further on.
         """
 
+    def add_chosen(self, hidden: Tensor, counted: Tensor, continues: bool, chosen: Tensor) -> None:  # noqa: ARG002
+        """Take in one pass whose counted tokens are known by number too, so that no site has to look for them again.
+
+        Args:
+            hidden: As in `add`.
+            counted: Likewise.
+            continues: Likewise.
+            chosen: (K,) the numbers of the tokens that count, row after row.
+        """
+        self.add(hidden, counted, continues)
+
     @abstractmethod
     def result(self) -> Any:
         """What was kept so far."""
@@ -200,9 +211,12 @@ class _Firings(Running):
         self._tokens = 0
 
     def add(self, hidden: Tensor, counted: Tensor, continues: bool) -> None:
-        fired = ((hidden > self._threshold) & counted.unsqueeze(-1)).sum((0, 1))
+        self.add_chosen(hidden, counted, continues, counted.flatten().nonzero().squeeze(1))
+
+    def add_chosen(self, hidden: Tensor, counted: Tensor, continues: bool, chosen: Tensor) -> None:
+        fired = (hidden.flatten(0, 1).index_select(0, chosen) > self._threshold).sum(0)
         self._counts = fired if self._counts is None else self._counts + fired
-        self._tokens += int(counted.sum())
+        self._tokens += len(chosen)
 
     def result(self) -> Firings:
         return Firings(torch.empty(0) if self._counts is None else self._counts, self._tokens)
@@ -215,7 +229,10 @@ class _Histograms(Running):
         self._counts: Tensor | None = None
 
     def add(self, hidden: Tensor, counted: Tensor, continues: bool) -> None:
-        values = hidden[counted].float()
+        self.add_chosen(hidden, counted, continues, counted.flatten().nonzero().squeeze(1))
+
+    def add_chosen(self, hidden: Tensor, counted: Tensor, continues: bool, chosen: Tensor) -> None:
+        values = hidden.flatten(0, 1).index_select(0, chosen).float()
         width = values.shape[1]
         if self._counts is None:
             self._edges = self._edges.to(values.device)

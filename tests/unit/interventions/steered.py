@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from interventions.applied import Intervention, applied
 from interventions.heads import ShiftHeads
 from interventions.limited import Limited
-from interventions.neurons import AddNeurons, ClampNeurons, ScaleNeurons
+from interventions.neurons import AddNeurons, ClampNeurons, InduceNeurons, ScaleNeurons
 from interventions.places import Places, places_of
 from interventions.residual import AddDirection
 
@@ -48,6 +48,12 @@ def clamp_neurons(places: Places, people: int = PEOPLE) -> ClampNeurons:
     return ClampNeurons(places, lower={0: bounds}, upper={0: bounds + 0.05, 1: bounds})
 
 
+def induce_neurons(places: Places, people: int = PEOPLE) -> InduceNeurons:
+    width = places.sites.mlp_width
+    ceilings = torch.where(numbers(people, width, seed=10) > 0, 0.0, torch.inf)
+    return InduceNeurons(places, {1: numbers(people, width, seed=11)}, {1: ceilings})
+
+
 def combined(places: Places, people: int = PEOPLE) -> Intervention:
     return shift_heads(places, people) + 0.5 * clamp_neurons(places, people) + add_neurons(places, people)
 
@@ -59,7 +65,9 @@ def limited(places: Places, people: int = PEOPLE) -> Intervention:
 
 KINDS: dict[str, Callable[..., Intervention]] = {
     kind.__name__: kind
-    for kind in (shift_heads, add_direction, add_neurons, scale_neurons, clamp_neurons, combined, limited)
+    for kind in (
+        *(shift_heads, add_direction, add_neurons, scale_neurons, clamp_neurons, induce_neurons, combined, limited),
+    )
 }
 
 
