@@ -18,7 +18,7 @@ ORGANISM_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart test lint bench bench-mend bench-pas organism organism-check sample-data faults readme
+.PHONY: help install quickstart test lint bench bench-mend bench-npti bench-pas organism organism-check sample-data faults readme
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,13 +56,16 @@ lint: $(INSTALLED) ## ruff (rules and format) and mypy
 	@echo "== mypy"
 	$(RUN) -m mypy .
 
-bench: bench-mend bench-pas ## every benchmark
+bench: bench-mend bench-pas bench-npti ## every benchmark
 
 bench-mend: $(INSTALLED) ## a MEND step against a plain reference of the published procedure -> benchmarks/mend.json
 	$(OFFLINE) $(RUN) -m benchmarks.mend
 
 bench-pas: $(INSTALLED) ## probes and questionnaires of PAS against plain references, 1,000 people -> benchmarks/pas.json
 	$(OFFLINE) $(RUN) -m benchmarks.pas
+
+bench-npti: $(INSTALLED) ## counting, induction and selection of neurons beside plain ones -> benchmarks/npti.json
+	$(OFFLINE) $(RUN) -m benchmarks.npti
 
 organism: $(INSTALLED) ## train the built-in model from scratch and publish it (hours on a CPU; run again to go on)
 	$(OFFLINE) $(RUN) train.py fit --config configs/organism/tiny-ocean.yaml \

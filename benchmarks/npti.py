@@ -19,7 +19,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -70,8 +69,8 @@ class Contest:
         order = torch.rand(2, count, generator=torch.Generator().manual_seed(2)).argsort(-1)
         amounts = torch.zeros(2, count).scatter_(1, order[:, :2000], 0.1)
         held = torch.full((2, count), torch.inf).scatter_(1, order[:, 2000:4000], 0.0)
-        by_layer = [table.view(2, sites.num_layers, -1).unbind(1) for table in (amounts, held)]
-        induced = InduceNeurons(self.places, *(dict(enumerate(tables)) for tables in by_layer))
+        pushed, ceilings = (dict(enumerate(t.view(2, sites.num_layers, -1).unbind(1))) for t in (amounts, held))
+        induced = InduceNeurons(self.places, pushed, ceilings)
         return Limited(induced.rows([row % 2 for row in range(ROWS)]), phase="generated")
 
     def generate(self) -> None:
@@ -93,7 +92,7 @@ class Contest:
 
     def induce(self) -> None:
         """The same under an induction."""
-        with applied(self.model, self.induced) if self.induced else nullcontext():
+        with applied(self.model, self.induced):
             self.generate()
 
 
@@ -144,8 +143,8 @@ def selection_times() -> tuple[float, float]:
     edges = percentile_edges()
     ours = statistics.median(seconds(lambda: select_poles(high, low, edges)) for _ in range(3))
     plain = seconds(lambda: plain_selection(high, low, edges.tolist(), 200, SLICE))
-    parts = [Activity(one.counts[:1, :SLICE], one.histogram[:1, :SLICE], one.tokens) for one in (high, low)]
-    chosen = select_poles(*parts, edges, minimum=200)
+    first, second = (Activity(one.counts[:1, :SLICE], one.histogram[:1, :SLICE], one.tokens) for one in (high, low))
+    chosen = select_poles(first, second, edges, minimum=200)
     for found, loop in zip(chosen, plain_selection(high, low, edges.tolist(), 200, SLICE), strict=True):
         _check_equal(found, loop)
     return ours, plain * LAYERS * NEURONS / SLICE

@@ -72,9 +72,12 @@ def percentile_edges(top: float = 3.0, width: float = 0.01) -> Tensor:
         >>> percentile_edges(0.04)
         tensor([  -inf, 0.0000, 0.0100, 0.0200, 0.0300,    inf])
     """
-    steps = torch.arange(math.floor(top / width + 0.5), dtype=torch.float64) * width
+    numbers = torch.arange(math.floor(top / width + 0.5), dtype=torch.float64)
+    # Not the nearest floats: the published edges were made eight at a time, each from the rounded first one of its
+    # eight. Worked out by hand, since `torch.arange` rounds differently from processor to processor.
+    first = ((numbers // 8) * 8 * width).float().double()
     ends = torch.tensor([math.inf])
-    return torch.cat([-ends, steps.float(), ends])
+    return torch.cat([-ends, (first + (numbers % 8) * width).float(), ends])
 
 
 class _Activities(Running):

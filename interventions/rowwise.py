@@ -90,7 +90,7 @@ class PerRow(Intervention):
         placed = self._placed(self._layer_of[site], leaving.device, leaving.dtype)
         rows = len(placed[0])
         if rows == 1:
-            return self.change(leaving, *placed)
+            return self.change(leaving, *placed).view_as(leaving)
         if leaving.dim() == 2 and len(leaving) % rows == 0:  # some models flatten (B, T) before a layer
             return self.change(leaving.unflatten(0, (rows, -1)), *placed).flatten(0, 1)
         if len(leaving) != rows:

@@ -206,6 +206,8 @@ def test_flattened_tokens():
     hidden = numbers(3, 5, 48)
     flat = hidden.flatten(0, 1)
     assert torch.equal(scale.edit(site, flat, flat), scale.edit(site, hidden, hidden).flatten(0, 1))
+    one = scale_neurons(places_of(random_model()), people=1)
+    assert torch.equal(one.edit(site, flat, flat), one.edit(site, hidden, hidden).flatten(0, 1))
 
 
 def test_gradients_reach_the_numbers():
