@@ -6,10 +6,14 @@ from torch import Tensor
 from editors.transform import FactorRows, GradientTransform, kept_rows
 from tests.parity.golden import Instance, assert_matches, load_case
 
+VARIANTS = ("one_sided", "x_only", "delta_only")
 
-def own_name(name: str) -> str:
-    """Name of a weight here, for its name in the golden files."""
-    return name.replace("mlp.layers", "networks.joined.layers").removesuffix(".weight")
+
+def own_name(name: str, transform: GradientTransform) -> str:
+    """Name of a weight here, for its name in the golden files: one network is `mlp` there, two are `mlp1`, `mlp2`."""
+    network, _, rest = name.removesuffix(".weight").partition(".")
+    own = list(transform.networks)
+    return f"networks.{own[int(network.removeprefix('mlp') or 1) - 1]}.{rest}"
 
 
 def build(instance: Instance) -> GradientTransform:
@@ -21,8 +25,10 @@ def build(instance: Instance) -> GradientTransform:
         rank=instance["rank"],
         n_hidden=instance["n_hidden"],
         combine=instance["combine"],
+        **{name: bool(instance.get(name, False)) for name in VARIANTS},
     )
-    weights = {own_name(name): value for name, value in instance.tensors("state/").items() if name.startswith("mlp.")}
+    initial = instance.tensors("state/").items()
+    weights = {own_name(name, transform): value for name, value in initial if name.startswith("mlp")}
     missing, unexpected = transform.load_state_dict(weights, strict=False)
     assert not unexpected and all(name.startswith("moments.") for name in missing)
     return transform
@@ -53,11 +59,15 @@ def test_every_instance(golden_dir, subtests):
                 out_u, out_v = run(transform, t[f"u{call}"], t[f"v{call}"], mode)
                 assert_matches({"u": out_u, "v": out_v}, instance.tensors(f"train{call}/out_"), case.tolerance)
                 assert_matches(statistics(transform), instance.tensors(f"train{call}/stats/"), case.tolerance)
-            torch.autograd.backward([out_u, out_v], [t["grad/cu"], t["grad/cv"]])
+            # a variant leaves one of the factors as it is
+            trained = [(out, c) for out, c in ((out_u, t["grad/cu"]), (out_v, t["grad/cv"])) if out.requires_grad]
+            torch.autograd.backward(*zip(*trained, strict=True))
             got = {name: parameter.grad for name, parameter in transform.named_parameters()}
-            want = {own_name(n): g for n, g in instance.tensors("grad/").items() if n.startswith("mlp.")}
+            recorded = instance.tensors("grad/").items()
+            want = {own_name(n, transform): g for n, g in recorded if n.startswith("mlp")}
             assert_matches(got, want, case.tolerance, "gradient")
             transform.eval()
-            out_u, out_v = run(transform, t["u3"], t["v3"], instance["param_idx_eval"])
+            last = len(instance["param_idx_train"])
+            out_u, out_v = run(transform, t[f"u{last + 1}"], t[f"v{last + 1}"], instance["param_idx_eval"])
             assert_matches({"out_u": out_u, "out_v": out_v}, instance.tensors("eval/"), case.tolerance)
-            assert_matches(statistics(transform), instance.tensors("train2/stats/"), case.tolerance)
+            assert_matches(statistics(transform), instance.tensors(f"train{last}/stats/"), case.tolerance)

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
@@ -34,24 +33,26 @@ class GoldenEditor:
         sites = sites_of(self.model)
         self.weights: EditedWeights = select_weights(sites, layers=[], weights=setup["inner_params"])
         self.halves = ModelHalves(self.model, [sites.block(k) for k in range(sites.num_layers)], self.weights.first)
-        self.hypernetwork = Hypernetwork(self.weights.shapes(), 0.0, TransformOptions(clip=None))
+        shared = all(fields["n_modes"] is not None for fields in setup["transforms"].values())
+        self.hypernetwork = Hypernetwork(self.weights.shapes(), 0.0, TransformOptions(clip=None, shared=shared))
         self.options = OuterOptions(cedit=setup["cedit"], cloc=setup["cloc"], counted="all")
         tensors = setup.tensors()
         self.members, self.transform_names = {}, {}
         for name, fields in setup["transforms"].items():
-            for path in self.weights.modules:
-                for member in fields["members"]:
-                    if set(member.split(".")) <= set(path.split(".")):
-                        self.members[path] = member
-            own = next(
-                n for n, paths in self.hypernetwork.members.items() if self.members.get(paths[0]) in fields["members"]
+            own = {path: member for path in self.weights.modules for member in fields["members"] if is_in(member, path)}
+            self.members |= own
+            transform = GradientTransform(
+                fields["x_dim"],
+                fields["delta_dim"],
+                fields["n_modes"],
+                rank=fields["rank"],
+                n_hidden=fields.get("n_hidden", 1),
             )
-            transform = GradientTransform(fields["x_dim"], fields["delta_dim"], fields["n_modes"], rank=fields["rank"])
             with torch.no_grad():
                 for parameter_name, parameter in transform.named_parameters():
                     parameter.copy_(tensors[f"transform/{name}/{golden_name(parameter_name, tensors, name)}"])
-            self.hypernetwork.transforms[own] = transform
-            self.transform_names[name] = own
+            self.transform_names[name] = next(n for n, of in self.hypernetwork.members.items() if set(of) == set(own))
+            self.hypernetwork.transforms[self.transform_names[name]] = transform
         with torch.no_grad():
             self.hypernetwork.edit_lrs.copy_(tensors["edit_lrs"])
 
@@ -78,6 +79,11 @@ class GoldenEditor:
         return named
 
 
+def is_in(member: str, path: str) -> bool:
+    """Whether a golden name, such as that of a projection, is part of a module's path."""
+    return f".{member.removesuffix('.weight')}." in f".{path}."
+
+
 def golden_name(own: str, known: dict[str, Tensor], transform: str) -> str:
     """The golden name of a transform's weight; scales and shifts are called `.weight` there."""
     name = own.replace("networks.joined", "mlp")
@@ -101,13 +107,25 @@ def batch_of(t: dict[str, Tensor]) -> EditBatch:
     )
 
 
+def runs_of(case: Case) -> list[tuple[Instance, list[Instance]]]:
+    """Each set-up with the edits that follow it."""
+    runs: list[tuple[Instance, list[Instance]]] = []
+    for instance in case.instances:
+        if "model_dir" in instance:
+            runs.append((instance, []))
+        else:
+            runs[-1][1].append(instance)
+    assert all(edits for _, edits in runs)
+    return runs
+
+
 def test_every_edit(golden_dir: Path, subtests) -> None:
     case = load_case(golden_dir, "mend_edit")
-    setup, *edits = case.instances
-    editor = GoldenEditor(case, setup)
-    for instance in edits:
-        with subtests.test(instance.name):
-            check_edit(editor, instance, case.tolerance)
+    for setup, edits in runs_of(case):
+        editor = GoldenEditor(case, setup)
+        for instance in edits:
+            with subtests.test(instance.name):
+                check_edit(editor, instance, case.tolerance)
 
 
 def check_edit(editor: GoldenEditor, instance: Instance, tolerance: dict[str, float]) -> None:
@@ -183,14 +201,14 @@ def check_logits(
 def test_other_weights_have_no_gradient(golden_dir: Path) -> None:
     """Nothing is written into the model: neither values nor gradients."""
     case = load_case(golden_dir, "mend_edit")
-    setup, first, *_ = case.instances
-    editor = GoldenEditor(case, setup)
-    stored = load_file(case.folder / setup["model_dir"] / "model.safetensors")
-    batch = batch_of(first.tensors())
-    edit, _, _ = editor.edit(batch)
-    leaves = as_leaves(edit)
-    outer_losses(editor.halves, leaves, batch, editor.options, backward=True)
-    carried_back(edit, leaves).backward()
-    for name, parameter in editor.model.named_parameters():
-        assert parameter.grad is None, name
-        assert torch.equal(parameter, stored[name]), name
+    for setup, edits in runs_of(case):
+        editor = GoldenEditor(case, setup)
+        stored = AutoModelForCausalLM.from_pretrained(case.folder / setup["model_dir"]).state_dict()
+        batch = batch_of(edits[0].tensors())
+        edit, _, _ = editor.edit(batch)
+        leaves = as_leaves(edit)
+        outer_losses(editor.halves, leaves, batch, editor.options, backward=True)
+        carried_back(edit, leaves).backward()
+        for name, parameter in editor.model.named_parameters():
+            assert parameter.grad is None, name
+            assert torch.equal(parameter, stored[name]), name
