@@ -18,7 +18,7 @@ from callbacks.run_folder import CONFIG_FILE, LOGS, RunFolder, WholeCheckpointIO
 from files.atomic import ensure_writable_folder
 from files.errors import InputError
 from lightning_modules.base import PersonaModule
-from lightning_modules.trained import read_checkpoint
+from lightning_modules.trained import OPTION, read_checkpoint
 
 DEFAULT_FOLDER = "runs/train"
 USAGE = "python train.py {} --config FILE [--KEY VALUE ...]"
@@ -101,19 +101,6 @@ class PersonaCLI(LightningCLI):
         if self.checkpoint is not None and not Path(self.checkpoint).is_dir():
             read_checkpoint(self.checkpoint)
 
-    def instantiate_classes(self) -> None:
-        """Build model, data and trainer; what one of them finds wrong with the settings comes out as it is.
-
-        The parser wraps it into an error of its own.
-        """
-        try:
-            super().instantiate_classes()
-        except ValueError as error:
-            inner: BaseException | None = error
-            while inner is not None and not isinstance(inner, InputError):
-                inner = inner.__cause__ or inner.__context__
-            raise inner or error from None
-
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add what every run has, where the settings do not bring their own."""
         settings = self._get(self.config_init, "trainer")
@@ -140,9 +127,16 @@ class PersonaCLI(LightningCLI):
         return {**given, "ckpt_path": self.checkpoint, "weights_only": True}
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Run it; an interruption, which the Trainer ends with exit code 1, is passed on as what it is."""
+        """Run it; an interruption, which the Trainer ends with exit code 1, is passed on as what it is.
+
+        What is wrong with a checkpoint is found by the module, which does not know where it came from.
+        """
         try:
             super()._run_subcommand(subcommand)
+        except InputError as error:
+            if error.field == "ckpt_path" and error.file is None:
+                error.file, error.field = self.checkpoint, OPTION
+            raise
         except SystemExit:
             if self.trainer.interrupted:
                 raise KeyboardInterrupt from None

@@ -47,6 +47,7 @@ from lm.sites import sites_of
 RESULT = Path(__file__).with_name("mend.json")
 PAIRS = 5
 VOCABULARY = 8192
+CHUNK_TOKENS = 200
 
 
 class Contest:
@@ -70,7 +71,7 @@ class Contest:
         _move_from_the_start(self.network)
         self.batch = one_record()
         # Both sides count all tokens of a text, as the published step does.
-        self.options = OuterOptions(counted="all", chunk_tokens=OuterOptions.chunk_tokens)
+        self.options = OuterOptions(counted="all", chunk_tokens=CHUNK_TOKENS)
         self.plain = PlainMEND(model, self.network, self.options.cedit, self.options.cloc)
         self.held = [torch.zeros_like(p) for p in self.network.parameters() for _ in range(2)]  # Adam's two moments
         self.clear()
@@ -180,6 +181,7 @@ def main(arguments: list[str]) -> None:
         "seconds_reference": statistics.median(reference for reference, _ in times),
         "peak_mb_ours": peaks["ours"],
         "peak_mb_reference": peaks["reference"],
+        "chunk_tokens": CHUNK_TOKENS,
         "threads": torch.get_num_threads(),
         "versions": library_versions(),
         "commit": commit_hash(),

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from datamodules.opinions import TopicOpinions
 from editors.records import EditBatch, EditRecord
+from files.errors import InputError
 from lm.chat import Chat, EncodedChat, TokenBatch, encode_chats, pad_encoded
 from metrics.personality_edit import ELSEWHERE, OPINION, OTHER, TARGET
 from personas.layouts import edit_instruction
@@ -240,6 +241,14 @@ class EditBatcher:
 
     def _cut(self, encoded: EncodedChat) -> EncodedChat:
         limit = self.wording.max_tokens
+        if limit is not None and not any(encoded.answer_mask[:limit]):
+            raise InputError(
+                "leaves nothing of an opinion",
+                field="--data.init_args.max_tokens",
+                expected=f"more than {encoded.answer_mask.index(True)}, where the opinion begins in {self.split}.json",
+                got=limit,
+                fix="raise it, or leave it out",
+            )
         return EncodedChat(encoded.ids[:limit], encoded.answer_mask[:limit])
 
     def _padded(self, encoded: Sequence[EncodedChat]) -> TokenBatch:

@@ -96,6 +96,8 @@ class EditDataModule(ChatDataModule):
                 self.batchers[split] = EditBatcher(
                     records, split, self.tokenizer, self.wording, redraw=split == "train"
                 )
+                if self.wording.max_tokens is not None:
+                    self.batchers[split].batch([0])  # a limit that leaves no opinion is found before anything runs
 
     def train_dataloader(self) -> ResumableLoader:
         """Shuffled edits, drawn anew in every epoch; goes on exactly where it stopped."""

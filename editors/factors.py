@@ -49,15 +49,14 @@ def predicting(labels: Tensor) -> tuple[Tensor, Tensor]:
         labels: (B, T) tokens that count, -100 elsewhere.
 
     Returns:
-        (B, T) True at the position before each of them, and the tokens (N,) in that order.
+        (B, T) True at the position before each of them, and (B, T) the token there, -100 elsewhere.
 
     Example:
         >>> predicting(torch.tensor([[-100, -100, 7, 8]]))
-        (tensor([[False,  True,  True, False]]), tensor([7, 8]))
+        (tensor([[False,  True,  True, False]]), tensor([[-100,    7,    8, -100]]))
     """
     following = nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED_LABEL)
-    positions = following != IGNORED_LABEL
-    return positions, following[positions]
+    return following != IGNORED_LABEL, following
 
 
 def edit_factors(
@@ -78,7 +77,7 @@ def edit_factors(
     Returns:
         The factors of each weight, by path, and the loss of each edit (E,).
     """
-    positions, targets = predicting(counted_labels(tokens, counted))
+    positions, following = predicting(counted_labels(tokens, counted))
     rows = positions.nonzero()[:, 0] // (len(tokens) // edits)
     shares = 1 / torch.bincount(rows, minlength=edits).clamp(min=1)
     states = halves.lower(tokens)
@@ -86,7 +85,7 @@ def edit_factors(
     with torch.enable_grad(), ExitStack() as stack:
         for path, module in modules.items():
             stack.callback(_remember(module, path, passed))
-        parts = -label_log_probs(halves.upper(tokens, states, positions), targets) * shares[rows]
+        parts = -label_log_probs(halves.upper(tokens, states, positions), following[positions]) * shares[rows]
         gradients = torch.autograd.grad(parts.sum(), [passed[path][1] for path in modules])
     losses = parts.new_zeros(edits).index_add(0, rows, parts.detach())
     factors = {

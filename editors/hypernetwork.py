@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 from editors.factors import Factors
 from editors.transform import FactorRows, GradientTransform, kept_rows
+from files.errors import InputError, check_at_least
 from interventions.weights import LowRank, LowRankEdit
+
+_OPTIONS = "model.init_args.transform"
 
 
 @dataclass
@@ -20,10 +23,10 @@ class TransformOptions:
     Attributes:
         rank: Rank of their matrices, capped at their width.
         n_hidden: Hidden layers; each transform has one layer more.
-        combine: One network on both factors together. Set it false for one network each, or for a variant:
-        one_sided: transform only the narrower factor,
-        x_only: only the inputs,
-        delta_only: only the gradients.
+        combine: One network on both factors together. Set it false for one network each, or for a variant.
+        one_sided: Transform only the narrower factor (with combine false).
+        x_only: Transform only the inputs (with combine false).
+        delta_only: Transform only the gradients (with combine false).
         shared: Weights of one shape share a transform.
         clip: Bound on normalised factors, against topics that the model cannot name; null switches it off.
     """
@@ -37,6 +40,27 @@ class TransformOptions:
     shared: bool = True
     clip: float | None = 5.0
 
+    def __post_init__(self) -> None:
+        chosen = [name for name in ("combine", "one_sided", "x_only", "delta_only") if getattr(self, name)]
+        if len(chosen) > 1:
+            raise InputError(
+                "the transform takes one form only",
+                field=f"{_OPTIONS}.{chosen[-1]}",
+                expected="at most one of combine, one_sided, x_only and delta_only",
+                got=chosen,
+                fix="set combine to false beside a variant, or leave the variant out",
+            )
+        check_at_least(f"{_OPTIONS}.rank", self.rank, 1)
+        check_at_least(f"{_OPTIONS}.n_hidden", self.n_hidden, 0)
+        if self.clip is not None and not self.clip > 0:
+            raise InputError(
+                "leaves nothing of the factors",
+                field=f"{_OPTIONS}.clip",
+                expected="a number above 0, or null for no bound",
+                got=self.clip,
+                fix="correct the option",
+            )
+
 
 class Hypernetwork(nn.Module):
     """Makes edits from the gradients of many weights.
@@ -44,8 +68,7 @@ class Hypernetwork(nn.Module):
     Args:
         shapes: (in, out) of every edited weight, by path; a transform's modes are numbered in this order.
         edit_lr: Learning rate every weight's edit starts with. The edit is added, so a negative one follows the
-        gradient
-            downhill while the transforms are still the identity.
+            gradient downhill while the transforms are still the identity.
         options: Form of the transforms.
     """
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from editors.chunks import row_chunks
+from editors.chunks import chunks_with_states
 from editors.factors import predicting
 from editors.halves import ModelHalves
 from editors.outer import OuterOptions
@@ -15,7 +15,7 @@ from editors.records import EditBatch
 from interventions.applied import applied
 from interventions.weights import LowRankEdit
 from lm.chat import TokenBatch
-from losses.edit import IGNORED_LABEL, kl_per_position, label_log_probs, log_complement
+from losses.edit import IGNORED_LABEL, edit_success_loss, kl_per_position, label_log_probs, log_complement
 
 
 @dataclass(frozen=True)
@@ -49,41 +49,50 @@ def edit_effect(halves: ModelHalves, edit: LowRankEdit, batch: EditBatch, most_t
     """
     labels, scored = batch.outer.labels(), batch.outer.answer_mask & batch.scored[:, None]
     labels = labels.masked_fill(~scored, IGNORED_LABEL)
+    keep, following = predicting(labels)
     before, after = (torch.zeros(labels.shape, device=labels.device) for _ in range(2))
-    for chunk in row_chunks(batch.outer, batch.outer_record, scored.any(1), most_tokens):
-        chosen = labels[chunk.rows, chunk.columns]
-        keep, targets = predicting(chosen)
-        states = halves.lower(chunk.tokens)
-        place = (chunk.rows[keep.nonzero()[:, 0]], keep.nonzero()[:, 1] + 1 + chunk.columns.start)
-        before[place] = label_log_probs(halves.upper(chunk.tokens, states, keep), targets).float()
+    for chunk, states in chunks_with_states(halves, batch.outer, batch.outer_record, keep, most_tokens):
+        rows, columns = chunk.places
+        targets = following[rows, columns]
+        before[rows, columns + 1] = label_log_probs(halves.upper(chunk.tokens, states, chunk.keep), targets).float()
         with applied(halves.model, edit.rows(chunk.records)):
-            after[place] = label_log_probs(halves.upper(chunk.tokens, states, keep), targets).float()
+            logits = halves.upper(chunk.tokens, states, chunk.keep)
+        after[rows, columns + 1] = label_log_probs(logits, targets).float()
     moved = divergence(halves, edit, batch.locality, batch.locality_record, batch.locality.answer_mask, most_tokens)
     return EditEffect(before, after, scored & (labels != IGNORED_LABEL), moved, batch.locality.answer_mask)
 
 
 def effect_loss(effect: EditEffect, batch: EditBatch, options: OuterOptions) -> Tensor:
-    """The training loss of each record (E,) as far as it is about answers, from what was measured.
+    """The training loss of each record (E,), by the same objective, as far as it is about answers.
+
+    Training with `counted: all` also counts the tokens of the questions, and with `answer` compares other topics at
+    the position before an answer too; these were not measured.
 
     Args:
         effect: Effect of the batch's edits.
         batch: The batch.
-        options: Weights of the loss.
+        options: Weights and objective of the loss.
     """
-    same = batch.same_mask[:, None]
-    loss = -_record_mean(effect.after, effect.scored & same, batch.outer_record, len(batch))
-    if options.unlikelihood:
-        others = log_complement(effect.after)
-        loss = loss - _record_mean(others, effect.scored & ~same, batch.outer_record, len(batch))
-    moved = _record_mean(effect.moved, effect.compared, batch.locality_record, len(batch))
+    is_same = batch.same_mask[:, None]
+    same, has_same = _record_mean(effect.after, effect.scored & is_same, batch.outer_record, len(batch))
+    others = effect.scored & ~is_same
+    if options.objective == "edit_success":
+        other, has_other = _record_mean(effect.after, others, batch.outer_record, len(batch))
+        before, _ = _record_mean(effect.before, effect.scored & is_same, batch.outer_record, len(batch))
+        loss = edit_success_loss(same, other, before) * (has_same & has_other)
+    else:
+        loss = -same
+        if options.unlikelihood:
+            loss = loss - _record_mean(log_complement(effect.after), others, batch.outer_record, len(batch))[0]
+    moved, _ = _record_mean(effect.moved, effect.compared, batch.locality_record, len(batch))
     return options.cedit * loss + options.cloc * moved
 
 
-def _record_mean(values: Tensor, mask: Tensor, record: Tensor, records: int) -> Tensor:
-    """Mean over the masked tokens of each record (E,), zero for a record without any."""
+def _record_mean(values: Tensor, mask: Tensor, record: Tensor, records: int) -> tuple[Tensor, Tensor]:
+    """Mean over the masked tokens of each record (E,), zero for a record without any, and whether it has any (E,)."""
     sums = torch.stack([torch.where(mask, values, 0.0).sum(1), mask.sum(1).to(values.dtype)], 1)
     total, count = values.new_zeros(records, 2).index_add(0, record, sums).unbind(1)
-    return total / count.clamp(min=1)
+    return total / count.clamp(min=1), count > 0
 
 
 @torch.no_grad()
@@ -104,13 +113,11 @@ def divergence(
         (R, T), zero elsewhere.
     """
     moved = torch.zeros(mask.shape, device=mask.device)
-    for chunk in row_chunks(tokens, record, mask.any(1), most_tokens):
-        keep, states = mask[chunk.rows, chunk.columns], halves.lower(chunk.tokens)
-        base = halves.upper(chunk.tokens, states, keep)
+    for chunk, states in chunks_with_states(halves, tokens, record, mask, most_tokens):
+        base = halves.upper(chunk.tokens, states, chunk.keep)
         with applied(halves.model, edit.rows(chunk.records)):
-            values = kl_per_position(base, halves.upper(chunk.tokens, states, keep))
-        place = keep.nonzero()
-        moved[chunk.rows[place[:, 0]], place[:, 1] + chunk.columns.start] = values.float()
+            values = kl_per_position(base, halves.upper(chunk.tokens, states, chunk.keep))
+        moved[chunk.places] = values.float()
     return moved
 
 

@@ -7,19 +7,19 @@ differentiated and forgotten before the next one; what remains are the gradients
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from editors.chunks import RowChunk, row_chunks
+from editors.chunks import RowChunk, chunks_with_states
 from editors.factors import CountedTokens, counted_labels, predicting
 from editors.halves import ModelHalves
 from editors.records import EditBatch
+from files.errors import check_at_least
 from interventions.applied import applied
 from interventions.weights import LowRankEdit
-from losses.edit import IGNORED_LABEL, kl_per_position, label_log_probs, log_complement
+from losses.edit import IGNORED_LABEL, edit_success_loss, kl_per_position, label_log_probs, log_complement
 
 
 @dataclass
@@ -34,7 +34,8 @@ class OuterOptions:
             about those tokens, and an edit learns to garble them; edit success has hardly any gradient there.
         unlikelihood: With `likelihood`, also make opinions of other traits less likely.
         counted: Count the tokens of the answers, or all (as the release does for the edited opinions).
-        chunk_tokens: Tokens that go through the upper layers at once; fewer need less memory.
+        chunk_tokens: Tokens that go through the upper layers at once; fewer need less memory, more are faster up to a
+            point. With `edit_success` all opinions of a record go together.
     """
 
     cedit: float = 0.1
@@ -43,6 +44,11 @@ class OuterOptions:
     unlikelihood: bool = True
     counted: CountedTokens = "answer"
     chunk_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        check_at_least("model.init_args.loss.cedit", self.cedit, 0)
+        check_at_least("model.init_args.loss.cloc", self.cloc, 0)
+        check_at_least("model.init_args.loss.chunk_tokens", self.chunk_tokens, 1)
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,7 @@ def outer_losses(
         options: Weights and limits.
         backward: Differentiate.
     """
-    judged = _success if options.objective == "edit_success" else _opinions
-    edit_losses = judged(halves, edit, batch, options, backward)
+    edit_losses = _opinions(halves, edit, batch, options, backward)
     locality = _other_topics(halves, edit, batch, options, backward)
     total = (options.cedit * edit_losses + options.cloc * locality).mean()
     return OuterLosses(edit_losses, locality, total)
@@ -83,82 +88,88 @@ def _opinions(
     halves: ModelHalves, edit: LowRankEdit, batch: EditBatch, options: OuterOptions, backward: bool
 ) -> Tensor:
     """Loss of the edited opinions (E,)."""
-    labels = counted_labels(batch.outer, options.counted)
-    chosen = batch.scored if options.unlikelihood else batch.scored & batch.same_mask
-    counted = predicting(labels)[0].sum(1) * chosen
-    shares = [_shares(counted * (batch.same_mask == same), batch.outer_record, len(batch)) for same in (False, True)]
+    success = options.objective == "edit_success"
+    chosen = batch.scored if success or options.unlikelihood else batch.scored & batch.same_mask
+    labels = counted_labels(batch.outer, options.counted).masked_fill(~chosen[:, None], IGNORED_LABEL)
+    keep, following = predicting(labels)
+    shares = torch.stack(
+        [_shares(keep.sum(1) * (batch.same_mask == same), batch.outer_record, len(batch)) for same in (False, True)]
+    )
     losses = torch.zeros(len(batch), device=labels.device)
-    for chunk in row_chunks(batch.outer, batch.outer_record, chosen, options.chunk_tokens):
-        keep, targets = predicting(labels[chunk.rows, chunk.columns])
-        rows = chunk.rows[keep.nonzero()[:, 0]]
-        records, same = batch.outer_record[rows], batch.same_mask[rows]
+    parts = chunks_with_states(
+        halves, batch.outer, batch.outer_record, keep, options.chunk_tokens, whole_records=success
+    )
+    for chunk, states in parts:
+        rows, columns = chunk.places
+        same = batch.same_mask[rows]
+        judged = _Judged(batch.outer_record[rows], same, shares[same.long(), batch.outer_record[rows]])
         with torch.set_grad_enabled(backward):
-            log_probs = label_log_probs(_edited_logits(halves, edit, chunk, halves.lower(chunk.tokens), keep), targets)
-            values = -torch.where(same, log_probs * shares[1][records], log_complement(log_probs) * shares[0][records])
-        losses.index_add_(0, records, values.detach().to(losses.dtype))
+            targets = following[rows, columns]
+            log_probs = label_log_probs(_edited_logits(halves, edit, chunk, states), targets)
+            if success:
+                base = _base_log_probs(halves, chunk, states, targets, batch.same_mask[chunk.rows])
+                values = _success_loss(log_probs, base, judged, len(batch))
+            else:
+                values = _likelihood_loss(log_probs, judged, len(batch))
+        losses += values.detach()
         if backward:
             _differentiate(values.sum() * (options.cedit / len(batch)), edit)
     return losses
 
 
-def _success(halves: ModelHalves, edit: LowRankEdit, batch: EditBatch, options: OuterOptions, backward: bool) -> Tensor:
-    """Negative logarithm of edit success (E,): softplus(other - same) + relu(same before - same), of mean log-probs."""
-    labels = counted_labels(batch.outer, options.counted)
-    counted = predicting(labels)[0].sum(1) * batch.scored
-    shares = [_shares(counted * (batch.same_mask == same), batch.outer_record, len(batch)) for same in (False, True)]
-    other, same, before = (torch.zeros(len(batch), device=labels.device) for _ in range(3))
-    for chunk in row_chunks(batch.outer, batch.outer_record, batch.scored, options.chunk_tokens):
-        keep, targets = predicting(labels[chunk.rows, chunk.columns])
-        rows = chunk.rows[keep.nonzero()[:, 0]]
-        records, is_same = batch.outer_record[rows], batch.same_mask[rows]
-        with torch.no_grad():
-            states = halves.lower(chunk.tokens)
-            after = label_log_probs(_edited_logits(halves, edit, chunk, states, keep), targets).float()
-            base = label_log_probs(halves.upper(chunk.tokens, states, keep), targets).float()
-        other.index_add_(0, records, after * shares[0][records] * ~is_same)
-        same.index_add_(0, records, after * shares[1][records] * is_same)
-        before.index_add_(0, records, base * shares[1][records] * is_same)
-    whole = (shares[0] > 0) & (shares[1] > 0)
-    if backward:
-        pull = torch.sigmoid(other - same) * whole
-        slopes = (pull * shares[0], -(pull + (before > same) * whole) * shares[1])
-        _follow(halves, edit, batch, options, labels, slopes)
-    return (F.softplus(other - same) + F.relu(before - same)) * whole
+class _Judged(NamedTuple):
+    """Of each kept token (N,): its record, whether it is of the target trait, and its share of its record's mean."""
+
+    record: Tensor
+    same: Tensor
+    share: Tensor
 
 
-def _follow(
-    halves: ModelHalves,
-    edit: LowRankEdit,
-    batch: EditBatch,
-    options: OuterOptions,
-    labels: Tensor,
-    slopes: tuple[Tensor, Tensor],
-) -> None:
-    """Differentiate the log-probabilities of other and same opinions, each record's weighted by its slopes (E,)."""
-    for chunk in row_chunks(batch.outer, batch.outer_record, batch.scored, options.chunk_tokens):
-        keep, targets = predicting(labels[chunk.rows, chunk.columns])
-        rows = chunk.rows[keep.nonzero()[:, 0]]
-        records, is_same = batch.outer_record[rows], batch.same_mask[rows]
-        log_probs = label_log_probs(_edited_logits(halves, edit, chunk, halves.lower(chunk.tokens), keep), targets)
-        weighted = log_probs * torch.where(is_same, slopes[1][records], slopes[0][records])
-        _differentiate(weighted.sum() * (options.cedit / len(batch)), edit)
+def _likelihood_loss(log_probs: Tensor, judged: _Judged, records: int) -> Tensor:
+    """Negative likelihood of the target's tokens and negative unlikelihood of the others' (E,)."""
+    values = -torch.where(judged.same, log_probs, log_complement(log_probs)) * judged.share
+    return values.new_zeros(records).index_add(0, judged.record, values)
+
+
+def _success_loss(log_probs: Tensor, base: Tensor, judged: _Judged, records: int) -> Tensor:
+    """Negative logarithm of edit success (E,), zero for a record that lacks the target's tokens or the others'."""
+    kinds = 2 * judged.record + judged.same
+    other, same = _sums(log_probs * judged.share, kinds, 2 * records).view(-1, 2).unbind(1)
+    before = _sums(base * judged.share, kinds, 2 * records).view(-1, 2)[:, 1]
+    whole = (_sums(judged.share, kinds, 2 * records).view(-1, 2) > 0).all(1)
+    return edit_success_loss(same, other, before) * whole
+
+
+def _sums(values: Tensor, place: Tensor, number: int) -> Tensor:
+    return values.new_zeros(number).index_add(0, place, values)
+
+
+@torch.no_grad()
+def _base_log_probs(halves: ModelHalves, chunk: RowChunk, states: Tensor, targets: Tensor, same: Tensor) -> Tensor:
+    """Log-probabilities (N,) under the base model for rows of the target trait; zero for others, which have no use."""
+    keep = chunk.keep[same]
+    of_same = same[chunk.keep.nonzero()[:, 0]]
+    found = torch.zeros(targets.shape, device=targets.device)
+    if keep.any():
+        logits = halves.upper(chunk.tokens.rows(same), states[same], keep)
+        found[of_same] = label_log_probs(logits, targets[of_same]).float()
+    return found
 
 
 def _other_topics(
     halves: ModelHalves, edit: LowRankEdit, batch: EditBatch, options: OuterOptions, backward: bool
 ) -> Tensor:
     """Mean KL on other topics (E,)."""
-    positions = locality_positions(batch, options.counted)
-    shares = _shares(positions.sum(1), batch.locality_record, len(batch))
-    losses = torch.zeros(len(batch), device=positions.device)
-    for chunk in row_chunks(batch.locality, batch.locality_record, positions.any(1), options.chunk_tokens):
-        keep = positions[chunk.rows, chunk.columns]
-        records = batch.locality_record[chunk.rows[keep.nonzero()[:, 0]]]
-        states = halves.lower(chunk.tokens)
+    keep = locality_positions(batch, options.counted)
+    shares = _shares(keep.sum(1), batch.locality_record, len(batch))
+    losses = torch.zeros(len(batch), device=keep.device)
+    parts = chunks_with_states(halves, batch.locality, batch.locality_record, keep, options.chunk_tokens)
+    for chunk, states in parts:
+        records = batch.locality_record[chunk.places[0]]
         with torch.no_grad():
-            base = halves.upper(chunk.tokens, states, keep)
+            base = halves.upper(chunk.tokens, states, chunk.keep)
         with torch.set_grad_enabled(backward):
-            values = kl_per_position(base, _edited_logits(halves, edit, chunk, states, keep)) * shares[records]
+            values = kl_per_position(base, _edited_logits(halves, edit, chunk, states)) * shares[records]
         losses.index_add_(0, records, values.detach().to(losses.dtype))
         if backward:
             _differentiate(values.sum() * (options.cloc / len(batch)), edit)
@@ -170,9 +181,8 @@ def locality_positions(batch: EditBatch, counted: CountedTokens) -> Tensor:
 
     Args:
         batch: The batch.
-        counted: With `all` only the answer's own positions, as in the release; with `answer` the one before it too,
-        which
-            decides how the answer begins.
+        counted: With `all` only the answer's own positions, as in the release; with `answer` also the one before it,
+            which decides how the answer begins.
     """
     answers = batch.locality.answer_mask
     if counted == "all":
@@ -180,9 +190,9 @@ def locality_positions(batch: EditBatch, counted: CountedTokens) -> Tensor:
     return answers | predicting(torch.where(answers, batch.locality.labels(), IGNORED_LABEL))[0]
 
 
-def _edited_logits(halves: ModelHalves, edit: LowRankEdit, chunk: RowChunk, states: Tensor, keep: Tensor) -> Tensor:
+def _edited_logits(halves: ModelHalves, edit: LowRankEdit, chunk: RowChunk, states: Tensor) -> Tensor:
     with applied(halves.model, edit.rows(chunk.records)):
-        return halves.upper(chunk.tokens, states, keep)
+        return halves.upper(chunk.tokens, states, chunk.keep)
 
 
 def _shares(counted: Tensor, records: Tensor, number: int) -> Tensor:

@@ -37,8 +37,8 @@ def select_weights(
         sites: The places of the model.
         layers: Decoder blocks, from 0; the last ones if left out.
         weights: Roles such as `down`, taken in each of these layers, or whole names such as
-        `model.layers.3.mlp.down_proj`
-            (then `layers` plays no part for them); all editable weights of the layers if left out.
+            `model.layers.3.mlp.down_proj` (then `layers` plays no part for them); all editable weights of the layers if
+            left out.
         last: How many layers from the end, where `layers` is left out.
 
     Raises:

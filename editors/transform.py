@@ -59,10 +59,10 @@ class GradientTransform(nn.Module):
         n_modes: How many weights share the transform; None for one weight without scale and shift.
         rank: Rank of the network's matrices, capped at their width.
         n_hidden: Hidden layers; the network has one more.
-        combine: One network for both factors, joined. Otherwise one for each, or for some:
-        one_sided: only for the narrower factor,
-        x_only: only for the inputs,
-        delta_only: only for the gradients.
+        combine: One network for both factors, joined. Otherwise one for each, or for some.
+        one_sided: A network only for the narrower factor.
+        x_only: A network only for the inputs.
+        delta_only: A network only for the gradients.
         clip: Bound on the normalised factors; None leaves them as they are.
 
     Raises:
@@ -188,31 +188,32 @@ class LowRankResidual(nn.Module):
     def forward(self, x: Tensor, which: Tensor | None) -> Tensor:
         """Rows (M, width) to rows (M, width); `which` (M, n_modes) marks each row's mode, None leaves modes out."""
         modes = (None, None, None) if which is None else (which, self.mode_scale, self.mode_shift)
-        return _LowRankResidual.apply(x, self.u, self.v, self.bias, *modes)
+        return _WidenedResidual.apply(x, nn.functional.linear(x, self.v), self.u, self.bias, *modes)
 
 
-class _LowRankResidual(torch.autograd.Function):
-    """The layer's arithmetic, keeping half of what automatic differentiation would keep until the backward pass."""
+class _WidenedResidual(torch.autograd.Function):
+    """`x + max(0, scale * (u narrow + bias) + shift)`, of which only the narrow part is kept for the backward pass.
+
+    The network waits for its backward pass while the edits are judged, which is when memory is scarce; to make the wide
+    part again then costs one product in eight.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, u: Tensor, v: Tensor, bias: Tensor, *modes: Tensor | None) -> Tensor:
-        narrow = x @ v.T
-        hidden = torch.addmm(bias, narrow, u.T)
-        ctx.save_for_backward(x, u, v, narrow, hidden, *modes)
-        return _scaled_and_shifted(hidden, *modes).clamp(min=0).add_(x)
+    def forward(ctx: Any, x: Tensor, narrow: Tensor, u: Tensor, bias: Tensor, *modes: Tensor | None) -> Tensor:
+        ctx.save_for_backward(narrow, u, bias, *modes)
+        return _scaled_and_shifted(torch.addmm(bias, narrow, u.T), *modes).clamp_(min=0).add_(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, u, v, narrow, hidden, which, scale, shift = ctx.saved_tensors
+        narrow, u, bias, which, scale, shift = ctx.saved_tensors
+        hidden = torch.addmm(bias, narrow, u.T)
         grad_hidden = grad * (_scaled_and_shifted(hidden, which, scale, shift) >= 0)
         grad_scale = grad_shift = None
         if which is not None:
-            grad_scale, grad_shift = which.T @ (grad_hidden * hidden), which.T @ grad_hidden
+            grad_scale, grad_shift = which.T @ hidden.mul_(grad_hidden), which.T @ grad_hidden
             grad_hidden *= which @ scale
-        grad_narrow = grad_hidden @ u
-        grad_x = torch.addmm(grad, grad_narrow, v) if ctx.needs_input_grad[0] else None
-        return grad_x, grad_hidden.T @ narrow, grad_narrow.T @ x, grad_hidden.sum(0), None, grad_scale, grad_shift
+        return grad, grad_hidden @ u, grad_hidden.T @ narrow, grad_hidden.sum(0), None, grad_scale, grad_shift
 
 
 def _scaled_and_shifted(hidden: Tensor, which: Tensor | None, scale: Tensor | None, shift: Tensor | None) -> Tensor:

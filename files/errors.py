@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from reprlib import Repr
+from typing import NoReturn
 
 LONGEST_VALUE = 80
 EXIT_BAD_INPUT = 2
@@ -100,12 +101,31 @@ def shortened(value: object, longest: int = LONGEST_VALUE) -> str:
     return f"{text[: kept // 2]}...{text[len(text) - (kept - kept // 2) :]}"
 
 
+def check_at_least(option: str, value: float, least: float) -> None:
+    """Refuse an option that is too small, or not a number.
+
+    Args:
+        option: Its name as the user types it.
+        value: What was given.
+        least: The smallest value that means something.
+
+    Raises:
+        InputError: If it is smaller.
+
+    Example:
+        >>> check_at_least("model.init_args.rank", 1, 1)
+    """
+    if not value >= least:
+        raise InputError("is too small", field=option, expected=f"at least {least}", got=value, fix="raise it")
+
+
 @contextmanager
 def exit_on_input_error() -> Iterator[None]:
     """End on an `InputError` with its message and exit code 2, on Ctrl-C with exit code 130, both without a traceback.
 
-    For entry points only, as a `with` block or as a decorator (`@exit_on_input_error()`). Any other exception is a
-    fault of this program and keeps its traceback.
+    For entry points only, as a `with` block or as a decorator (`@exit_on_input_error()`). Parsers of command lines turn
+    an `InputError` of a constructor into a `ValueError` of theirs; it is found behind that one. Any other exception is
+    a fault of this program and keeps its traceback.
 
     Raises:
         SystemExit: With code 2 or 130.
@@ -113,8 +133,56 @@ def exit_on_input_error() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise SystemExit(EXIT_BAD_INPUT) from None
+        _end(error)
+    except ValueError as error:
+        inner = input_error_behind(error)
+        if inner is None:
+            raise
+        _end(inner)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         raise SystemExit(EXIT_INTERRUPTED) from None
+
+
+def input_error_behind(error: BaseException) -> InputError | None:
+    """The `InputError` that another exception was raised for, None if there is none.
+
+    Looks at the exceptions that this one names as its cause or context. Where a parser has tried several types for a
+    value, it names the fault of the first type only and drops the others, so those are taken from where it kept them
+    while it raised.
+
+    Args:
+        error: What was caught.
+
+    Example:
+        >>> try:
+        ...     raise ValueError("cannot be built") from InputError("bad", field="size")
+        ... except ValueError as error:
+        ...     print(input_error_behind(error))
+        field 'size': bad
+    """
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, InputError):
+            return found
+        if found is None or id(found) in seen:
+            continue
+        seen.add(id(found))
+        waiting += [*_tried(found), found.__context__, found.__cause__]
+    return None
+
+
+def _tried(error: BaseException) -> list[BaseException]:
+    """Exceptions in a list of the function that raised this one, the first of them last."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    kept = [] if trace is None else [value for value in trace.tb_frame.f_locals.values() if isinstance(value, list)]
+    return [item for values in kept for item in reversed(values) if isinstance(item, BaseException)]
+
+
+def _end(error: InputError) -> NoReturn:
+    sys.stderr.write(f"error: {error}\n")
+    raise SystemExit(EXIT_BAD_INPUT) from None

@@ -165,6 +165,8 @@ class LowRankEdit(Intervention):
     def materialize(self, model: PreTrainedModel) -> PreTrainedModel:
         """A copy of the model with plain edited weights, which `save_pretrained` writes and plain transformers loads.
 
+        An adapter on the model is merged into the copy's weights: written beside them, it would be all that is kept.
+
         Args:
             model: The base model; it is left alone.
 
@@ -183,7 +185,9 @@ class LowRankEdit(Intervention):
             weight = plain_weight(module, path)
             delta = change.to(weight.device, torch.float32).delta()
             weight.copy_(weight.float() + (delta.T if is_conv1d(module) else delta))
-        return edited
+        merge = getattr(edited, "merge_and_unload", None)  # peft's models have one
+        merged: PreTrainedModel = edited if merge is None else merge()
+        return merged
 
 
 def plain_weight(module: nn.Module, path: str) -> Tensor:

@@ -23,7 +23,7 @@ from editors.outer import OuterOptions
 from editors.records import EditBatch
 from editors.selection import select_weights
 from editors.training import judged_edits
-from files.errors import InputError
+from files.errors import InputError, check_at_least
 from interventions.weights import LowRankEdit
 from lightning_modules.base import PersonaModule
 from lightning_modules.optimizers import JointOptimizer
@@ -84,6 +84,10 @@ class MENDModule(PersonaModule):
         broken_above: float = 5.0,
     ) -> None:
         super().__init__(lm)
+        limits = {"last_layers": (last_layers, 1), "warmup_steps": (warmup_steps, 0), "final_share": (final_share, 0)}
+        limits |= {"learning_rate": (learning_rate, 0), "edit_lr_learning_rate": (edit_lr_learning_rate, 0)}
+        for name, (value, least) in limits.items():
+            check_at_least(f"model.init_args.{name}", value, least)
         self.layers = layers
         self.last_layers = last_layers
         self.weights = weights

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -154,6 +155,27 @@ def counted_positions(logits: Tensor, labels: Tensor, *, shift: bool = True) -> 
         logits, labels = logits[:, :-1], labels[:, 1:]
     counted = labels != IGNORED_LABEL
     return logits[counted], labels[counted], counted.nonzero()[:, 0]
+
+
+def edit_success_loss(same: Tensor, other: Tensor, before: Tensor) -> Tensor:
+    """Negative logarithm of edit success, finite wherever the log-probabilities are.
+
+    Args:
+        same: (E,) mean log-probability of the target's tokens after the edit.
+        other: (E,) the same of the other traits' tokens.
+        before: (E,) that of the target's tokens before the edit.
+
+    Returns:
+        (E,).
+
+    Reference:
+        Mao et al., Editing Personality for Large Language Models, 2023 (metric ES).
+
+    Example:
+        >>> edit_success_loss(torch.tensor([-2.0]), torch.tensor([-2.0]), torch.tensor([-1.0]))  # log 2 + 1
+        tensor([1.6931])
+    """
+    return F.softplus(other - same) + F.relu(before - same)
 
 
 def log_complement(log_probs: Tensor) -> Tensor:

@@ -2,11 +2,18 @@
 
 import json
 
+import lightning
 import pytest
+import torch
 
 import train
+from editors.hypernetwork import TransformOptions
+from lightning_modules.mend import MENDModule
+from lightning_modules.sft import SFTModule
+from lm.loading import LMSpec
 from tests.editing import opinion_record, write_edit_data
 from tests.faults.commands import ended
+from tests.models import byte_tokenizer, random_model
 
 
 def fitting(lm_dir, data, root, *more):
@@ -55,11 +62,20 @@ def test_faulty_records_are_reported(change, parts, split, tiny_lm_dir, tmp_path
     assert not root.exists()
 
 
-@pytest.mark.parametrize("content", [b'[{"ent": "Tea", "extra', b'[{"ent": "\xff\xfe"}]'])
-def test_files_that_are_cut_off_or_no_text_are_reported(content, tiny_lm_dir, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        (b'[{"ent": "Tea", "extra', "line 1"),
+        (b'[{"ent": "\xff\xfe"}]', "line 1"),
+        (b"[]", "holds no records"),
+        (b"{}", "holds no records"),
+        (b"", "expected"),
+    ],
+)
+def test_files_that_are_cut_off_no_text_or_empty_are_reported(content, part, tiny_lm_dir, tmp_path, capsys):
     data, root = write_edit_data(tmp_path / "data", 3), tmp_path / "run"
     (data / "train.json").write_bytes(content)
-    ended(train.main, fitting(tiny_lm_dir, data, root), capsys).says(str(data / "train.json"), "line 1")
+    ended(train.main, fitting(tiny_lm_dir, data, root), capsys).says(str(data / "train.json"), part)
     assert not root.exists()
 
 
@@ -69,7 +85,15 @@ def test_files_that_are_cut_off_or_no_text_are_reported(content, tiny_lm_dir, tm
         (("--model.init_args.weights", "[gat]"), ("weights", "gat", "gate")),
         (("--model.init_args.weights", "[model.layers.1.mlp.gat_proj]"), ("weights", "gat_proj", "gate_proj")),
         (("--model.init_args.layers", "[7]"), ("layers", "7")),
+        (("--model.init_args.last_layers", "0"), ("model.init_args.last_layers", "at least 1", "got: 0")),
+        (("--model.init_args.transform.rank", "0"), ("model.init_args.transform.rank", "at least 1", "got: 0")),
+        (("--model.init_args.transform.n_hidden", "-1"), ("transform.n_hidden", "at least 0", "got: -1")),
+        (("--model.init_args.transform.clip", "0"), ("transform.clip", "above 0", "got: 0")),
+        (("--model.init_args.transform.x_only", "true"), ("transform.x_only", "combine", "set combine to false")),
+        (("--model.init_args.loss.chunk_tokens", "0"), ("model.init_args.loss.chunk_tokens", "got: 0")),
+        (("--model.init_args.learning_rate", "-1"), ("model.init_args.learning_rate", "got: -1")),
         (("--data.init_args.batch_size", "0"), ("--data.init_args.batch_size", "got: 0")),
+        (("--data.init_args.max_tokens", "3"), ("--data.init_args.max_tokens", "train.json", "got: 3")),
     ],
 )
 def test_faulty_options_are_reported(more, parts, tiny_lm_dir, tmp_path, capsys):
@@ -83,3 +107,32 @@ def test_an_unwritable_output_folder_is_reported(tiny_lm_dir, tmp_path, capsys):
     blocked.write_text("keep me")
     ended(train.main, fitting(tiny_lm_dir, data, blocked / "run"), capsys).says(str(blocked), "cannot be written")
     assert blocked.read_text() == "keep me"
+
+
+def checkpoint_of(module, path):
+    """A checkpoint as the Trainer writes it, as far as it is compared when it is read."""
+    module.configure_model()
+    content = {"state_dict": module.state_dict(), "pytorch-lightning_version": lightning.__version__}
+    module.on_save_checkpoint(content)
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("made", "parts"),
+    [
+        (lambda folder, _: MENDModule(LMSpec(str(folder)), transform=TransformOptions(rank=4)), ("another shape",)),
+        (lambda folder, _: MENDModule(LMSpec(str(folder)), last_layers=1), ("does not fit", "missing")),
+        (lambda folder, _: SFTModule(LMSpec(str(folder))), ("another method", "mend", "sft")),
+        (lambda _, other: MENDModule(LMSpec(str(other))), ("another model", "lm.name")),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_named(made, parts, tiny_lm_dir, tmp_path, capsys):
+    other = tmp_path / "other"
+    random_model("qwen2").save_pretrained(other)
+    byte_tokenizer().save_pretrained(other)
+    path = checkpoint_of(made(tiny_lm_dir, other), tmp_path / "other.ckpt")
+    data, root = write_edit_data(tmp_path / "data", 3), tmp_path / "run"
+    end = ended(train.main, fitting(tiny_lm_dir, data, root, "--ckpt_path", path), capsys)
+    end.says(str(path), "'--ckpt_path'", *parts)
+    assert not root.exists()

@@ -37,10 +37,12 @@ def test_equals_whole_logits(side, most_tokens):
     torch.testing.assert_close(effect.moved, torch.where(effect.compared, kl, 0.0), rtol=1e-3, atol=1e-5)
 
 
-def test_the_loss_is_that_of_training_on_answers():
+@pytest.mark.parametrize("objective", ["likelihood", "edit_success"])
+def test_the_loss_is_that_of_training_on_answers(objective):
     editor, batch = Editor(), random_batch(edits=3)
+    batch.scored[(batch.outer_record == 1) & ~batch.same_mask] = False
     edit = editor.edit(batch).detach()
-    options = OuterOptions(cloc=0.0)
+    options = OuterOptions(cloc=0.0, objective=objective)
     got = effect_loss(edit_effect(editor.halves, edit, batch, 100), batch, options)
     want = outer_losses(editor.halves, edit, batch, options)
     torch.testing.assert_close(got, options.cedit * want.edit)

@@ -1,5 +1,7 @@
 """Training towards edit success itself: the loss is its negative logarithm, and so is the gradient."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from tests.unit.editors.batches import one_record, random_batch
 from tests.unit.editors.test_outer import Editor
 
 OPTIONS = OuterOptions(objective="edit_success", cedit=1.0, cloc=0.0, chunk_tokens=40)
+CHUNKS = (1, 40, 200, 10_000)
 
 
 def logits(model, tokens):
@@ -38,11 +41,8 @@ def test_is_the_negative_logarithm_of_edit_success(arch):
 
 
 def test_gradients_are_those_of_one_whole_pass():
-    editor, batch = Editor(), random_batch(edits=2)
-    chunked, whole = as_leaves(editor.edit(batch)), as_leaves(editor.edit(batch))
-    losses = outer_losses(editor.halves, chunked, batch, OPTIONS, backward=True)
-    assert torch.isfinite(losses.edit).all()
-    total = torch.zeros(())
+    editor, batch = Editor(), random_batch(edits=3)
+    whole, total = as_leaves(editor.edit(batch)), torch.zeros(())
     for number in range(len(batch)):
         alone = one_record(batch, number)
         with applied(editor.model, whole.rows(torch.full((len(alone.outer),), number))):
@@ -52,8 +52,12 @@ def test_gradients_are_those_of_one_whole_pass():
         labels, mask, same = alone.outer.labels(), alone.outer.answer_mask, alone.same_mask
         total = total - edit_success(before, after, labels, mask, same).es.log().squeeze() / len(batch)
     total.backward()
-    for found, expected in zip(gradients(chunked), gradients(whole), strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6)
+    for chunk_tokens in CHUNKS:
+        chunked = as_leaves(editor.edit(batch))
+        losses = outer_losses(editor.halves, chunked, batch, replace(OPTIONS, chunk_tokens=chunk_tokens), backward=True)
+        torch.testing.assert_close(losses.edit.mean(), total.detach(), rtol=1e-4, atol=1e-5)
+        for found, expected in zip(gradients(chunked), gradients(whole), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6)
 
 
 def test_a_record_without_opinions_of_others_counts_nothing():

@@ -1,6 +1,7 @@
 import pickle
 
 import pytest
+from jsonargparse import ArgumentParser
 
 from files.errors import InputError, exit_on_input_error, shortened
 
@@ -63,3 +64,36 @@ def test_interrupt_ends_with_exit_code_130(capsys):
 def test_a_fault_of_the_program_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError), exit_on_input_error():
         raise ZeroDivisionError
+
+
+class Part:
+    pass
+
+
+class Faulty(Part):
+    def __init__(self, size: int = 0) -> None:
+        raise InputError("too small", field="size", got=size, fix="take a larger one")
+
+
+@pytest.mark.parametrize("hint", [Part, Part | None, list[Part] | Part | None, Part | bool | list[Part] | None])
+@pytest.mark.parametrize("many", [False, True])
+def test_an_input_error_is_found_behind_that_of_a_parser(hint, many, capsys):
+    """Whichever of several types the parser tried first."""
+    if many and "list" not in str(hint):
+        hint = list[hint]
+    value = {"class_path": f"{__name__}.Faulty", "init_args": {"size": 3}}
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--part", type=hint)
+    settings = parser.parse_object({"part": [value] if many else value})
+    with pytest.raises(SystemExit) as ended, exit_on_input_error():
+        parser.instantiate(settings)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: field 'size': too small\n  got: 3\n  next step: take a larger one\n"
+
+
+def test_another_value_error_keeps_its_traceback():
+    with pytest.raises(ValueError, match="of the program"), exit_on_input_error():
+        try:
+            raise KeyError("a")
+        except KeyError as error:
+            raise ValueError("of the program") from error

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from files.errors import InputError
@@ -121,6 +122,18 @@ def test_plain_weights_are_saved_and_loaded_by_plain_transformers(arch, tmp_path
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     with pytest.raises(ValueError, match="holds 2"):
         edit.materialize(model)
+
+
+def test_an_adapter_goes_into_the_plain_weights(tmp_path):
+    base = random_model()
+    model = get_peft_model(base, LoraConfig(r=2, init_lora_weights=False, target_modules="all-linear")).eval()
+    edit = random_edit(model, edits=1)
+    kept = edit.materialize(model)
+    assert type(kept) is type(base)
+    kept.save_pretrained(tmp_path)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
+    with torch.no_grad(), applied(model, edit):
+        torch.testing.assert_close(loaded(IDS).logits, model(IDS).logits, rtol=1e-4, atol=1e-4)
 
 
 def test_a_quantised_weight_is_refused():
