@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 
 from interventions.applied import entering_tensor
 from lm.chat import TokenBatch
+from lm.passes import check_length
 
 
 class _Reached(Exception):  # noqa: N818 - not an error: ends a forward that has given all that is wanted
@@ -98,6 +99,7 @@ class ModelHalves:
             return self._forward(tokens).logits
 
     def _forward(self, tokens: TokenBatch) -> Any:
+        check_length(self.model, tokens.input_ids.shape[1], "a text", "the texts, or set data.init_args.max_tokens")
         return self.model(
             input_ids=tokens.input_ids,
             attention_mask=tokens.attention_mask,

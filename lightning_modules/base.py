@@ -107,7 +107,11 @@ class PersonaModule(LightningModule):
             )
         if header.get("method") != self.method:
             raise InputError(
-                "the checkpoint is of another method", field="ckpt_path", expected=self.method, got=header.get("method")
+                "the checkpoint is of another method",
+                field="ckpt_path",
+                expected=self.method,
+                got=header.get("method"),
+                fix="give a checkpoint of this method, or set model.class_path to that of the checkpoint",
             )
         if header.get("model_hash") != self.model_hash:
             raise InputError(

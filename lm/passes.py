@@ -148,8 +148,16 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def check_length(model: PreTrainedModel, tokens: int, what: str) -> None:
+def check_length(
+    model: PreTrainedModel, tokens: int, what: str, shorten: str = "the prompts or max_new_tokens"
+) -> None:
     """Refuse texts that are longer than the positions a model knows.
+
+    Args:
+        model: The model.
+        tokens: Length of the longest text.
+        what: What the text is, for the message.
+        shorten: What the user can shorten.
 
     Raises:
         InputError: They are.
@@ -163,5 +171,5 @@ def check_length(model: PreTrainedModel, tokens: int, what: str) -> None:
             f"{what} is longer than the model can read",
             expected=f"at most {limit} tokens",
             got=tokens,
-            fix="shorten the prompts or max_new_tokens, or take a model with more positions",
+            fix=f"shorten {shorten}, or take a model with more positions",
         )

@@ -69,7 +69,7 @@ def test_faulty_records_are_reported(change, parts, split, tiny_lm_dir, tmp_path
         (b'[{"ent": "\xff\xfe"}]', "line 1"),
         (b"[]", "holds no records"),
         (b"{}", "holds no records"),
-        (b"", "expected"),
+        (b"", "end of file"),
     ],
 )
 def test_files_that_are_cut_off_no_text_or_empty_are_reported(content, part, tiny_lm_dir, tmp_path, capsys):
@@ -122,7 +122,7 @@ def checkpoint_of(module, path):
     ("made", "parts"),
     [
         (lambda folder, _: MENDModule(LMSpec(str(folder)), transform=TransformOptions(rank=4)), ("another shape",)),
-        (lambda folder, _: MENDModule(LMSpec(str(folder)), last_layers=1), ("does not fit", "missing")),
+        (lambda folder, _: MENDModule(LMSpec(str(folder)), transform=TransformOptions(shared=False)), ("does not fit",)),
         (lambda folder, _: SFTModule(LMSpec(str(folder))), ("another method", "mend", "sft")),
         (lambda _, other: MENDModule(LMSpec(str(other))), ("another model", "lm.name")),
     ],

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from editors.halves import ModelHalves, passing_through
+from files.errors import InputError
 from interventions.applied import Intervention, Site, applied
 from lm.sites import sites_of
-from tests.models import ARCHITECTURES, random_model
+from tests.models import ARCHITECTURES, POSITIONS, random_model
 from tests.unit.editors.batches import random_tokens
 
 
@@ -85,3 +86,11 @@ def test_a_forward_set_on_the_instance_comes_back():
 def test_a_block_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="from 0 to 1"):
         halves_of(random_model("llama"), 2)
+
+
+def test_a_text_longer_than_the_model_can_read_is_refused():
+    halves, longest = halves_of(random_model("gpt2"), 1), POSITIONS
+    generator = torch.Generator().manual_seed(4)
+    assert halves.lower(random_tokens(1, longest, longest, generator)).shape[1] == longest
+    with pytest.raises(InputError, match=f"at most {longest}"):
+        halves.lower(random_tokens(1, longest + 1, longest + 1, generator))

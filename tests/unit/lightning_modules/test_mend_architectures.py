@@ -13,6 +13,7 @@ from lm.loading import LMSpec
 from tests.models import ARCHITECTURES, byte_tokenizer, random_model
 from tests.unit.editors.batches import random_batch
 
+pytestmark = pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`")
 TOPICS = ("tea", "rain", "a long walk")
 
 
