@@ -122,7 +122,7 @@ def checkpoint_of(module, path):
     ("made", "parts"),
     [
         (lambda folder, _: MENDModule(LMSpec(str(folder)), transform=TransformOptions(rank=4)), ("another shape",)),
-        (lambda folder, _: MENDModule(LMSpec(str(folder)), transform=TransformOptions(shared=False)), ("does not fit",)),
+        (lambda folder, _: MENDModule(LMSpec(str(folder)), transform=TransformOptions(shared=False)), ("missing",)),
         (lambda folder, _: SFTModule(LMSpec(str(folder))), ("another method", "mend", "sft")),
         (lambda _, other: MENDModule(LMSpec(str(other))), ("another model", "lm.name")),
     ],
