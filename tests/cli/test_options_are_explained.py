@@ -29,7 +29,7 @@ def configurable() -> list[type]:
     return [kind for kind in found if not inspect.isabstract(kind)]
 
 
-def settings_of(kind: type) -> list[type]:
+def settings_of(kind: Any) -> list[type]:
     """Data classes among the types of a constructor's parameters, and those inside them."""
     hints = get_type_hints(kind.__init__)
     inside = [part for hint in hints.values() for part in (hint, *get_args(hint)) if is_dataclass(part)]

@@ -37,7 +37,8 @@ class GoldenEditor:
         self.hypernetwork = Hypernetwork(self.weights.shapes(), 0.0, TransformOptions(clip=None, shared=shared))
         self.options = OuterOptions(cedit=setup["cedit"], cloc=setup["cloc"], counted="all")
         tensors = setup.tensors()
-        self.members, self.transform_names = {}, {}
+        self.members: dict[str, str] = {}
+        self.transform_names: dict[str, str] = {}
         for name, fields in setup["transforms"].items():
             own = {path: member for path in self.weights.modules for member in fields["members"] if is_in(member, path)}
             self.members |= own
