@@ -143,6 +143,18 @@ class PerRow(Intervention):
         changed.strength, changed.assignment = self.strength[self.assignment.to(self.strength.device)], None
         return changed
 
+    def with_tables(self, tables: Mapping[int, Tensor]) -> Self:
+        """The same with other numbers, each table (P, K, W) in the place of one of its shape.
+
+        Raises:
+            ValueError: The tables are of other layers or shapes.
+        """
+        if {k: v.shape for k, v in tables.items()} != {k: v.shape for k, v in self.tables.items()}:
+            raise ValueError("expected tables of the same layers and shapes")
+        changed = self._copy()
+        changed.tables = dict(tables)
+        return changed
+
     def beside(self, *others: Self) -> Self:
         """The personas of this intervention, followed by those of others; a layer that one lacks is left alone there.
 

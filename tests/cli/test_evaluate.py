@@ -15,7 +15,11 @@ from tests.editing import write_edit_data
 from tests.faults.commands import ended
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CONFIGS = sorted(REPOSITORY.glob("configs/eval/*/*.yaml"))
+CONFIGS = sorted(
+    path
+    for path in (*REPOSITORY.glob("configs/eval/*/*.yaml"), *REPOSITORY.glob("configs/*/*.yaml"))
+    if "EvalModule" in path.read_text(encoding="utf-8")
+)
 
 
 def options(lm_dir, data, *more):
