@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Protocol
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from files.errors import InputError
 from interventions.applied import Intervention
 from lm.passes import ForwardRows
+from personas.persona import Persona
 from personas.questions import Questions
 
 
@@ -53,9 +54,9 @@ class SteeringCallback(Callback):
     """A method without a training run of its own.
 
     A subclass names itself and says what it does: `fit` learns or loads once, `intervene` gives the intervention for a
-    batch, `rewrite` the changed prompts. The base class brings this to the evaluation at the right moments. Nothing is
-    left on the model at any time outside of a forward pass, and what was planned for a batch is forgotten after it,
-    also when it fails.
+    batch, `rewrite` the changed prompts, and `refusal` says which personas it cannot express. The base class brings
+    this to the evaluation at the right moments. Nothing is left on the model at any time outside of a forward pass, and
+    what was planned for a batch is forgotten after it, also when it fails.
 
     Attributes:
         method: What results call it.
@@ -79,6 +80,13 @@ class SteeringCallback(Callback):
     def fit(self) -> None:
         """Learn or load what it needs, once, before the first batch; `evaluation` is there by now."""
 
+    def refusal(self, persona: Persona) -> str | None:
+        """What this method can express, where a persona is something else; None where it can express the persona.
+
+        Called after `fit`.
+        """
+        return None
+
     def intervene(self, batch: Any) -> RowIntervention | None:
         """What is done to the model for a batch: one row per record; None leaves it as it is."""
         return None
@@ -86,6 +94,23 @@ class SteeringCallback(Callback):
     def rewrite(self, batch: Any) -> Questions | None:
         """The batch's questions with changed prompts; None leaves them as they are."""
         return None
+
+    def check(self, personas: Iterable[Persona]) -> None:
+        """Refuse personas that this method cannot express.
+
+        Raises:
+            InputError: Naming the first of them, and what the method can express.
+        """
+        for persona in personas:
+            expected = self.refusal(persona)
+            if expected is not None:
+                raise InputError(
+                    f"the method {self.method} cannot express the persona {persona.name!r}",
+                    field="--data",
+                    expected=expected,
+                    got=dict(persona.levels) or "no levels",
+                    fix="ask the benchmark for other personas, or choose another method",
+                )
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take part in the evaluation."""
@@ -99,6 +124,9 @@ class SteeringCallback(Callback):
             )
         self.evaluation = pl_module  # type: ignore[assignment]  # a module with these methods
         self.fit()
+        wanted = getattr(getattr(trainer, "datamodule", None), "personas", None)
+        if callable(wanted):  # a benchmark that knows them all is refused before the first question
+            self.check(wanted())
         self.evaluation.adopt(self.method, self.settings(), baseline=self.baseline)
 
     def on_test_batch_start(
@@ -107,6 +135,7 @@ class SteeringCallback(Callback):
         """Plan the batch, unless an earlier run has scored it."""
         name = self.method if self.baseline else None
         if not self.evaluation.is_done(batch, name):
+            self.check(batch.questions.personas)
             self.evaluation.steer(self.intervene(batch), self.rewrite(batch), name)
 
     def on_test_batch_end(

@@ -9,6 +9,7 @@ from typing import Any
 
 from files.errors import InputError
 from files.readers import read_json, require, require_list
+from files.records import read_records
 
 TOPIC, TARGET = "ent", "target_per"
 
@@ -34,7 +35,7 @@ class TopicOpinions:
 
 
 def read_opinions(
-    path: Path, traits: Sequence[str], *, with_target: bool, limit: int | None = None
+    path: Path, traits: Sequence[str], *, with_target: bool, limit: int | None = None, hub: str | None = None
 ) -> list[TopicOpinions]:
     """Read one split.
 
@@ -43,6 +44,7 @@ def read_opinions(
         traits: The traits every record must have opinions of.
         with_target: Whether every record must say which trait to edit towards.
         limit: Keep only this many records, from the first; all are checked.
+        hub: A data set of the hub, whose split of the path's name is read in place of the file.
 
     Returns:
         The records, in the order of the file.
@@ -52,7 +54,7 @@ def read_opinions(
             opinions of a trait. Rows count from 0.
     """
     try:
-        content = _list_of_records(path)
+        content = _list_of_records(path, hub)
         records = [_topic_opinions(record, path, row, traits, with_target) for row, record in enumerate(content)]
     except InputError as error:
         default = "correct the file, or fetch it again" if error.row is None else "correct or remove this record"
@@ -71,8 +73,8 @@ def read_opinions(
     return records
 
 
-def _list_of_records(path: Path) -> list[Any]:
-    content = read_json(path)
+def _list_of_records(path: Path, hub: str | None) -> list[Any]:
+    content = read_json(path) if hub is None else [record for _, record in read_records(hub, path.stem)]
     if not isinstance(content, list) or not content:
         raise InputError(
             "holds no records",

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from datamodules.base import ChatDataModule, rank_and_world
 from datamodules.representative import select_representative
 from files.errors import InputError
+from files.records import is_hub
 from lm.loading import LMSpec
 from metrics.papi import PapiBenchmark
 from personas.item_key import read_item_key
@@ -38,7 +39,7 @@ class PapiDataModule(ChatDataModule):
         batch_size: People per batch.
         people: Take only this many people, the first of the table.
         representative: Choose them by clustering all people's answers, not from the top.
-        people_file: Table of people with the columns case, i1, i2, ...: .json, .jsonl or .csv.
+        people_file: Table of people with the columns case, i1, i2, ...: .json, .jsonl or .csv, or `hub:owner/name`.
         item_key: What each item says and measures, .xls or .csv; by default the first file of a known name.
         split: Which items describe a person and which are scored.
         written_descriptions: Descriptions that an LLM has written of the people; by default personality_prompt.json
@@ -104,7 +105,7 @@ class PapiDataModule(ChatDataModule):
         if not self.people:
             raise InputError(
                 "holds no person",
-                file=self._path("people_file"),
+                file=self._people_source(),
                 expected="a row for each person",
                 fix="fetch the file again",
             )
@@ -164,12 +165,14 @@ class PapiDataModule(ChatDataModule):
     def data_files(self) -> list[Path]:
         """The files that an evaluation's questions come from."""
         written = self._written_file()
-        files = [self._path("people_file"), self._path("split"), self._item_key_file()]
+        people = self._people_source()
+        files = [*([people] if isinstance(people, Path) else []), self._path("split"), self._item_key_file()]
         return files if written is None else [*files, written]
 
     def settings(self) -> dict[str, Any]:
         """Everything beside the files that an evaluation's questions depend on."""
         return {
+            "people_file": self.files["people_file"],
             "people": self.limit,
             "representative": self.representative,
             "numbering": self.numbering,
@@ -180,7 +183,7 @@ class PapiDataModule(ChatDataModule):
         }
 
     def _everyone(self) -> Iterator[Participant]:
-        return read_participants(self._path("people_file"), self.questionnaire.items, self.numbering)
+        return read_participants(self._people_source(), self.questionnaire.items, self.numbering)
 
     def _asked(self, ask: bool) -> Sequence[Item]:
         return self.questionnaire.scored if ask else ()
@@ -190,6 +193,10 @@ class PapiDataModule(ChatDataModule):
         if self.answer == "text":
             return Generation(record, str(item.number), prompt)
         return Choice(record, str(item.number), prompt, self.wording.answers())
+
+    def _people_source(self) -> Path | str:
+        named = self.files["people_file"]
+        return named if is_hub(named) else self.data_dir / named
 
     def _path(self, name: str) -> Path:
         return self.data_dir / self.files[name]

@@ -13,6 +13,7 @@ from datamodules.base import ChatDataModule, ResumableLoader
 from datamodules.edit_batches import EditBatcher, EditWording, PersonalityEditBatch
 from datamodules.opinions import read_opinions
 from files.errors import InputError
+from files.records import is_hub
 from lm.loading import LMSpec
 from metrics.personality_edit import PersonalityEditBenchmark
 from organism.questions import OPINION_QUESTIONS
@@ -29,7 +30,7 @@ class EditDataModule(ChatDataModule):
 
     Args:
         lm: The language model; taken from the model's settings.
-        data_dir: Folder with the three files.
+        data_dir: Folder with the three files, or a data set of the hub with splits of their names, `hub:owner/name`.
         batch_size: Edits per batch.
         traits: The traits that every record has opinions of.
         questions: Questions for an opinion, each with a place for the topic, `{topic}`; by default the built-in ones.
@@ -59,6 +60,7 @@ class EditDataModule(ChatDataModule):
     ) -> None:
         super().__init__(lm, batch_size=batch_size, seed=seed, num_workers=num_workers)
         self.data_dir = Path(data_dir)
+        self.hub = data_dir if is_hub(data_dir) else None
         self.limit = limit
         self.wording = EditWording(
             traits=tuple(traits),
@@ -80,7 +82,7 @@ class EditDataModule(ChatDataModule):
             InputError: If an option means nothing, a file is missing or a record is faulty.
         """
         self._check_options()
-        if not self.data_dir.is_dir():
+        if self.hub is None and not self.data_dir.is_dir():
             raise InputError(
                 "is not a folder",
                 file=self.data_dir,
@@ -91,8 +93,13 @@ class EditDataModule(ChatDataModule):
             )
         for split in SPLITS.get(stage, ()):
             if split not in self.batchers:
-                path = self.data_dir / f"{split}.json"
-                records = read_opinions(path, self.wording.traits, with_target=split == "test", limit=self.limit)
+                records = read_opinions(
+                    self.data_dir / f"{split}.json",
+                    self.wording.traits,
+                    with_target=split == "test",
+                    limit=self.limit,
+                    hub=self.hub,
+                )
                 self.batchers[split] = EditBatcher(
                     records, split, self.tokenizer, self.wording, redraw=split == "train"
                 )
@@ -115,11 +122,11 @@ class EditDataModule(ChatDataModule):
 
     def data_files(self) -> list[Path]:
         """The files that an evaluation's questions come from."""
-        return [self.data_dir / "test.json"]
+        return [] if self.hub is not None else [self.data_dir / "test.json"]
 
     def settings(self) -> dict[str, Any]:
         """Everything beside the files that an evaluation's questions depend on."""
-        return {**asdict(self.wording), "batch_size": self.batch_size, "limit": self.limit}
+        return {**asdict(self.wording), "hub": self.hub, "batch_size": self.batch_size, "limit": self.limit}
 
     def _check_options(self) -> None:
         """Here, not in the constructor: what a constructor raises reaches the user wrapped in the parser's words."""

@@ -6,24 +6,19 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, get_args
 
-import torch
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from files.errors import InputError
 from interventions.applied import Intervention, applied
+from lightning_modules.answer_windows import AnswerWindow, add_window, answer_window
 from lightning_modules.reach import acts_alike, spares_prompts
-from lm.chat import EncodedChat, TokenBatch, encode_chats, pad_encoded
 from lm.generation import generate
-from lm.passes import ForwardRows, Steering, check_length, evaluating
+from lm.passes import ForwardRows, Side, Steering
 from lm.scoring import choose
 from metrics.benchmark import Answers
-from metrics.token_log_probs import label_log_probs, token_kl
-from personas.questions import Choice, Generation, Likelihood, Questions
-
-Question = Likelihood | Choice | Generation
+from personas.questions import Likelihood, Question, Questions
 
 
 class RowIntervention(Protocol):
@@ -70,6 +65,8 @@ class AnswerSettings:
         top_p: Share of probability that drawing is limited to.
         rows: Questions answered in one forward pass.
         seed: Seed of drawing.
+        cached: Whether the states of what was read are kept for what follows it.
+        padding_side: Where shorter texts that are read as a whole are filled up.
     """
 
     max_new_tokens: int = 60
@@ -77,6 +74,8 @@ class AnswerSettings:
     top_p: float = 1.0
     rows: int = 32
     seed: int = 0
+    cached: bool = True
+    padding_side: Side = "left"
 
     def check(self) -> None:
         """Refuse settings that mean nothing.
@@ -89,6 +88,7 @@ class AnswerSettings:
             ("temperature", self.temperature >= 0, "0 or more"),
             ("top_p", 0 < self.top_p <= 1, "more than 0 and at most 1"),
             ("rows", self.rows >= 1, "1 or more"),
+            ("padding_side", self.padding_side in get_args(Side), "left or right"),
         ):
             if not fits:
                 option = f"--model.init_args.{name}"
@@ -184,85 +184,19 @@ def _likelihoods(
     answers = [_no_answers() for _ in everyone]
     for asked in zip(*(_chunks(who.questions.likelihoods, settings.rows) for who in everyone), strict=True):
         with clock.of(0):
-            plain = _answer_window(everyone[0], asked[0], tokenizer)
-            _add_window(answers[0], plain, plain, asked[0])
+            plain = _window(everyone[0], asked[0], tokenizer, settings)
+            add_window(answers[0], plain, plain, asked[0])
         for number in range(1, len(everyone)):
             with clock.of(number):
-                window = _answer_window(everyone[number], asked[number], tokenizer)
-                _add_window(answers[number], plain, window, asked[number])
+                window = _window(everyone[number], asked[number], tokenizer, settings)
+                add_window(answers[number], plain, window, asked[number])
     return answers
 
 
-@dataclass
-class _Window:
-    """The last positions of a batch, wide enough for every answer and the position before it.
-
-    Attributes:
-        logits: (R, W, V).
-        tokens: Ids and masks of these positions (R, W).
-    """
-
-    logits: Tensor
-    tokens: TokenBatch
-
-
-def _answer_window(who: Respondent, asked: Sequence[Likelihood], tokenizer: PreTrainedTokenizerBase) -> _Window:
-    chats = [[*question.prompt, {"role": "assistant", "content": question.answer}] for question in asked]
-    encoded = encode_chats(tokenizer, chats)
-    encoded = [EncodedChat(chat.ids, _last_answer(chat.answer_mask)) for chat in encoded]
-    # on the left, so that answers of the same length end at the same place however long their prompts are
-    batch = pad_encoded(encoded, tokenizer.pad_token_id, side="left").to(who.model.device)
-    width = max(len(chat) - chat.answer_mask.index(True) + 1 for chat in encoded)
-    width = min(width, batch.input_ids.shape[1])
-    check_length(who.model, batch.input_ids.shape[1], "a prompt with its answer")
-    steering = who.steering(asked)
-    keys = torch.tensor([question.record for question in asked], device=batch.input_ids.device)
-    rows = ForwardRows(keys, batch.attention_mask, batch.answer_mask)
-    with evaluating(who.model), steering.enter(rows) if steering else nullcontext():
-        logits = who.model(
-            input_ids=batch.input_ids,
-            attention_mask=batch.attention_mask,
-            position_ids=batch.position_ids(),
-            use_cache=False,
-            logits_to_keep=width,
-        ).logits
-    tokens = TokenBatch(*(part[:, -width:] for part in (batch.input_ids, batch.attention_mask, batch.answer_mask)))
-    return _Window(logits[:, -width:], tokens)
-
-
-def _last_answer(mask: list[bool]) -> list[bool]:
-    """The mask of the last answer alone: earlier ones belong to the prompt.
-
-    Example:
-        >>> _last_answer([False, True, False, True, True, False])
-        [False, False, False, True, True, False]
-    """
-    last = len(mask) - mask[::-1].index(True) if True in mask else 0
-    first = last
-    while first and mask[first - 1]:
-        first -= 1
-    return [first <= place < last for place in range(len(mask))]
-
-
-def _add_window(answers: Answers, base: _Window, other: _Window, asked: Sequence[Likelihood]) -> None:
-    """Read what was asked for off the logits of one side."""
-    ids, mask = other.tokens.input_ids, other.tokens.answer_mask
-    predicted = label_log_probs(other.logits[:, :-1], ids[:, 1:], mask[:, 1:])
-    own = label_log_probs(other.logits, ids, mask)
-    width = min(base.logits.shape[1], other.logits.shape[1])
-    compared = base.tokens.answer_mask[:, -width:]
-    if not torch.equal(compared, mask[:, -width:]):
-        raise InputError(
-            "the answers are cut into other tokens after the rewritten prompt, so they cannot be compared",
-            expected="as many answer tokens as after the plain prompt",
-            fix="end the rewritten prompt with the plain one's last turn",
-        )
-    wanted = torch.tensor([question.compare for question in asked], device=mask.device)
-    kl = token_kl(base.logits[:, -width:], other.logits[:, -width:], compared & wanted[:, None])
-    for row, question in enumerate(asked):
-        answers.log_probs.append(predicted[row, mask[row, 1:]].cpu())
-        answers.own_position.append(own[row, mask[row]].cpu())
-        answers.divergence.append(kl[row, compared[row]].cpu() if question.compare else kl.new_zeros(0).cpu())
+def _window(
+    who: Respondent, asked: Sequence[Likelihood], tokenizer: PreTrainedTokenizerBase, settings: AnswerSettings
+) -> AnswerWindow:
+    return answer_window(who.model, tokenizer, asked, who.steering(asked), settings.padding_side)
 
 
 def _choose(who: Respondent, answers: Answers, tokenizer: PreTrainedTokenizerBase, settings: AnswerSettings) -> None:
@@ -271,7 +205,16 @@ def _choose(who: Respondent, answers: Answers, tokenizer: PreTrainedTokenizerBas
         return
     prompts, options = [question.prompt for question in asked], [question.options for question in asked]
     steering = who.steering(asked)
-    chosen = choose(who.model, tokenizer, prompts, options, batch_size=settings.rows, steering=steering)
+    chosen = choose(
+        who.model,
+        tokenizer,
+        prompts,
+        options,
+        batch_size=settings.rows,
+        steering=steering,
+        cached=settings.cached,
+        side=settings.padding_side,
+    )
     answers.choices = [row[: len(of)] for row, of in zip(chosen.probabilities, options, strict=True)]
     answers.outside = chosen.mass_outside.tolist()
 
@@ -290,4 +233,5 @@ def _generate(who: Respondent, answers: Answers, tokenizer: PreTrainedTokenizerB
         seed=settings.seed,
         batch_size=settings.rows,
         steering=who.steering(asked),
+        cached=settings.cached,
     )

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from lightning.pytorch import LightningModule
@@ -70,6 +70,9 @@ class EvalModule(LightningModule):
         temperature: 0 takes the likeliest token each time; above it tokens are drawn.
         top_p: Share of probability that drawing is limited to.
         rows: Questions answered in one forward pass; more is faster and takes more memory.
+        cached: Keep the states of prompts that were read for all that follows them. Switch it off for models whose
+            states cannot be kept; it takes longer.
+        padding_side: Where shorter texts are filled up, wherever nothing cached goes on behind them.
         seed: Seed of everything that is drawn; `evaluate.py` sets it from `--seed_everything`.
     """
 
@@ -82,12 +85,14 @@ class EvalModule(LightningModule):
         temperature: float = 0.0,
         top_p: float = 1.0,
         rows: int = 32,
+        cached: bool = True,
+        padding_side: Literal["left", "right"] = "left",
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.spec = lm
         self.ckpt_path = ckpt_path
-        self.answers = AnswerSettings(max_new_tokens, temperature, top_p, rows, seed)
+        self.answers = AnswerSettings(max_new_tokens, temperature, top_p, rows, seed, cached, padding_side)
         self.trained: TrainedMethod | None = None
         self.outcome: Outcome | None = None
         self.outcomes: tuple[Outcome, ...] = ()

@@ -41,6 +41,7 @@ def generate(
     seed: int,
     batch_size: int,
     steering: Steering | None = None,
+    cached: bool = True,
 ) -> list[str]:
     """Let a model answer prompts.
 
@@ -62,6 +63,7 @@ def generate(
         seed: Seed of the sampling.
         batch_size: Most rows computed at once.
         steering: What steers each prompt; its keys are in the order of the prompts.
+        cached: Keep the states of what was read; else read everything anew for every token.
 
     Returns:
         The new text of each prompt, in the order of the prompts.
@@ -79,7 +81,7 @@ def generate(
     order = sorted(range(len(encoded)), key=lambda row: (len(encoded[row]), row))
     texts = [""] * len(encoded)
     stops = _stops(model, tokenizer)
-    with evaluating(model), _own_settings(model, tokenizer, max_new_tokens) as inner:
+    with evaluating(model), _own_settings(model, tokenizer, max_new_tokens, cached) as inner:
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             ids, mask = padded([encoded[row] for row in rows], "left", model.device)
@@ -187,7 +189,7 @@ def _uniforms(encoded: Sequence[Sequence[int]], steps: int, seed: int) -> Tensor
 
 @contextmanager
 def _own_settings(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_new_tokens: int
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_new_tokens: int, cached: bool
 ) -> Iterator[PreTrainedModel]:
     """Put our generation settings in the place of the model's; any passed to `generate` would be mixed with those."""
     # An adapted model is generated from beneath its wrapper, which would copy the settings around.
@@ -198,6 +200,7 @@ def _own_settings(
         inner.generation_config = GenerationConfig(
             max_new_tokens=max_new_tokens,
             do_sample=False,
+            use_cache=cached,
             eos_token_id=_stops(inner, tokenizer) or None,
             pad_token_id=0 if pad is None else pad,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from files.errors import InputError
 
 # Keys and values of every layer, each (B, heads, T, head_dim).
 States = list[tuple[Tensor, Tensor]]
+Side = Literal["left", "right"]
+"""Where shorter rows are filled up."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def forward(model: PreTrainedModel, rows: Rows, steering: Steering | None, last_
     return output.logits, [(layer.keys, layer.values) for layer in output.past_key_values.layers]
 
 
-def padded(sequences: Sequence[Sequence[int]], side: str, device: torch.device) -> tuple[Tensor, Tensor]:
+def padded(sequences: Sequence[Sequence[int]], side: Side, device: torch.device) -> tuple[Tensor, Tensor]:
     """Token ids and mask (B, T) of sequences of different length, padded with token 0, which the mask hides.
 
     >>> padded([[5, 6], [7]], "left", torch.device("cpu"))

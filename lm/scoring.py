@@ -12,7 +12,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from files.errors import InputError
 from lm.chat import Chat, encode_continuations
-from lm.passes import Steering
+from lm.passes import Side, Steering
+from lm.plain_scores import score_whole_rows
 from lm.prefix import common_length
 from lm.token_scores import Item, score_items
 
@@ -55,6 +56,8 @@ def log_likelihood(
     *,
     batch_size: int,
     steering: Steering | None = None,
+    cached: bool = True,
+    side: Side = "left",
 ) -> LogLikelihood:
     """How likely a model finds each continuation after its prompt.
 
@@ -68,6 +71,8 @@ def log_likelihood(
         continuations: One text per prompt; its end-of-turn token is not scored.
         batch_size: Most rows computed at once.
         steering: What steers each prompt; its keys are in the order of the prompts.
+        cached: Compute each prompt once for all that follows it; else read each continuation with its whole prompt.
+        side: Where shorter rows are filled up, if nothing is cached; what follows a cached prompt must join it.
 
     Raises:
         InputError: A chat is malformed, a continuation empty, or a text longer than the model can read.
@@ -82,7 +87,7 @@ def log_likelihood(
             item.continuations.append(continuation)
         places.append((item, item.continuations.index(continuation)))
     ordered = list(items.values())
-    scores = dict(zip(map(id, ordered), score_items(model, ordered, batch_size, steering), strict=True))
+    scores = dict(zip(map(id, ordered), _scored(model, ordered, batch_size, steering, cached, side), strict=True))
     per_token = [scores[id(item)][place] for item, place in places]
     return LogLikelihood(
         total=torch.tensor([float(scores.sum()) for scores in per_token]),
@@ -100,6 +105,8 @@ def choose(
     batch_size: int,
     mode: Literal["auto", "first", "full"] = "auto",
     steering: Steering | None = None,
+    cached: bool = True,
+    side: Side = "left",
 ) -> Choices:
     """How likely a model finds each of several options after a prompt.
 
@@ -115,6 +122,8 @@ def choose(
         batch_size: Most rows computed at once.
         mode: `first` compares next tokens and refuses options that share them, `full` always compares whole options.
         steering: What steers each prompt; its keys are in the order of the prompts.
+        cached: As in `log_likelihood`.
+        side: As in `log_likelihood`.
 
     Raises:
         InputError: A prompt has no options or two equal ones, a text is longer than the model can read, or `first` was
@@ -135,7 +144,7 @@ def choose(
     places: dict[tuple[int, int], int] = {}
     rows = [places.setdefault((key, number), len(places)) for key, number in zip(keys, numbers, strict=True)]
     items = [_choice(firsts[number], *encoded[number], key, mode) for key, number in places]
-    scores = score_items(model, items, batch_size, steering)
+    scores = _scored(model, items, batch_size, steering, cached, side)
     width = max((len(item.continuations) for item in items), default=0)
     log_probs = torch.full((len(items), width), -torch.inf)
     for row, of_options in enumerate(scores):
@@ -146,6 +155,19 @@ def choose(
         log_probs=log_probs,
         mass_outside=(1 - log_probs.exp().sum(-1)).clamp(min=0),
     )
+
+
+def _scored(
+    model: PreTrainedModel,
+    items: Sequence[Item],
+    batch_size: int,
+    steering: Steering | None,
+    cached: bool,
+    side: Side,
+) -> list[list[Tensor]]:
+    if cached:
+        return score_items(model, items, batch_size, steering)
+    return score_whole_rows(model, items, batch_size, steering, side)
 
 
 def _keys(steering: Steering | None, prompts: int) -> Sequence[int]:

@@ -30,6 +30,7 @@ _EDIT_SIZES: dict[str, tuple[int, Split]] = {
 }
 _COUNTRIES = ("Norland", "Sudmark", "Westria", "Ostany")
 _PEOPLE, _DESCRIPTIONS, _QUESTIONS, _SEARCH_QUESTIONS, _CHOICES, _TALK = 200, 80, 60, 240, 40, 60
+_DEMONSTRATIONS = 80
 
 
 def _json_lines(rows: list[dict]) -> str:
@@ -59,6 +60,23 @@ def write_personality_edit(folder: Path, rng: Random) -> None:
                 record["target_per"] = _EDIT_TRAITS[len(records) % len(_EDIT_TRAITS)]
             records.append(record)
         write_json(folder / f"{name}.json", records)
+
+
+def write_demonstrations(folder: Path, rng: Random) -> None:
+    """Write topics with an opinion of either end of each of the five traits, to be shown as examples."""
+    seen: set[str] = set()
+    records: list[dict] = []
+    while len(records) < _DEMONSTRATIONS:
+        topic = draw_topic(rng, "held_out")
+        if topic.name in seen:
+            continue
+        seen.add(topic.name)
+        record: dict = {"ent": topic.name}
+        for trait in BIG_FIVE:
+            for key, level in ((trait, 1.0), (f"{trait}_reversed", -1.0)):
+                record[key] = [opinion(rng, topic, trait, level, "held_out")]
+        records.append(record)
+    write_json(folder / "demonstrations.json", records)
 
 
 def _person_row(rng: Random, person: Person) -> dict:
@@ -160,6 +178,7 @@ def main() -> None:
     args = parser.parse_args()
     writers = {
         "personality_edit": write_personality_edit,
+        "demonstrations": write_demonstrations,
         "papi": write_papi,
         "personality_bench": write_personality_bench,
         "trait": write_trait,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from files.errors import InputError
 from files.json_stream import read_json_records
 from files.readers import read_csv_rows, read_json, read_json_lines, require_list
+from files.records import is_hub, read_records
 from personas.questionnaire import Item, Participant
 
 Numbering = Literal["auto", "full", "short"]
@@ -21,7 +22,7 @@ def read_participants(path: str | Path, items: Sequence[Item], numbering: Number
     """Read people from a table with the columns `case` and `i1`, `i2`, ...; only one person is held at a time.
 
     Args:
-        path: A JSON list, JSON Lines (.jsonl) or a table (.csv).
+        path: A JSON list, JSON Lines (.jsonl), a table (.csv) or a data set of the hub, `hub:owner/name`.
         items: The items whose answers are wanted, in this order.
         numbering: Whether the columns count the items of the full or of the short form; `auto` takes the full form's
             numbers where the first row has all of them.
@@ -95,6 +96,8 @@ def read_descriptions(path: str | Path, people: Sequence[Participant]) -> dict[s
 
 
 def _records(path: str | Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    if is_hub(path):
+        return read_records(path)
     kind = Path(path).suffix.lower()
     if kind == ".csv":
         return read_csv_rows(path)

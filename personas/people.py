@@ -11,6 +11,7 @@ from files.errors import InputError
 from personas.persona import Persona
 from personas.questionnaire import Participant, Questionnaire, trait_scores
 from personas.questions import Questions
+from personas.traits import TRAIT_OF_FACET
 from personas.wording import Wording
 
 
@@ -100,3 +101,28 @@ def persona_of(person: Participant, questionnaire: Questionnaire) -> Persona:
     """
     scores = trait_scores(questionnaire.described, person.described(questionnaire))
     return Persona(f"case {person.case}", {trait: (score - 3) / 2 for trait, score in scores.items()})
+
+
+def person_at(questionnaire: Questionnaire, persona: Persona, position: int = 0) -> Participant:
+    """A synthetic person who answers the items of a trait at its level, and all others neutrally.
+
+    Args:
+        questionnaire: The items.
+        persona: Levels of one or several traits.
+        position: Place in a table.
+
+    Returns:
+        The person; their case is the persona's name.
+
+    Example:
+        >>> from personas.questionnaire import Item
+        >>> worry, calm = Item(1, "Worry.", "neuroticism", 1), Item(2, "Calm.", "neuroticism", -1)
+        >>> items = (worry, calm, Item(3, "Sing.", "openness", 1))
+        >>> person_at(Questionnaire(items, ()), Persona.trait("neuroticism")).answers
+        (5, 1, 3)
+        >>> person_at(Questionnaire(items, ()), Persona.trait("neuroticism", -0.5)).answers
+        (2, 4, 3)
+    """
+    levels = {TRAIT_OF_FACET.get(name, name): level for name, level in persona.levels.items()}
+    answers = tuple(round(3 + 2 * levels.get(item.trait, 0.0) * item.key) for item in questionnaire.items)
+    return Participant(persona.name, position, answers)

@@ -67,6 +67,9 @@ class Generation:
     prompt: Chat
 
 
+Question = Likelihood | Choice | Generation
+
+
 @dataclass(frozen=True)
 class Questions:
     """All questions of one batch.
@@ -98,7 +101,7 @@ class Questions:
                 "each record needs one id, one position and one persona, but got "
                 f"{len(self.ids)} ids, {len(self.order)} positions and {len(self.personas)} personas"
             )
-        asked: tuple[Likelihood | Choice | Generation, ...] = (*self.likelihoods, *self.choices, *self.generations)
+        asked: tuple[Question, ...] = (*self.likelihoods, *self.choices, *self.generations)
         for question in asked:
             if not 0 <= question.record < len(self.ids):
                 raise ValueError(f"a question belongs to record {question.record} of a batch of {len(self.ids)}")
@@ -123,9 +126,35 @@ class Questions:
             >>> [turn["role"] for turn in questions.rewritten(lambda _, chat: system + chat).generations[0].prompt]
             ['system', 'user']
         """
+        return self.reworded(lambda question: rewrite(question.record, question.prompt))
+
+    def reworded(self, rewrite: Callable[[Question], Chat]) -> Questions:
+        """Change every prompt and nothing else, by what the question is for.
+
+        Args:
+            rewrite: From a question to its new prompt; must not change its argument.
+
+        Returns:
+            The same questions after the new prompts.
+        """
         return replace(
             self,
-            likelihoods=tuple(replace(q, prompt=rewrite(q.record, q.prompt)) for q in self.likelihoods),
-            choices=tuple(replace(q, prompt=rewrite(q.record, q.prompt)) for q in self.choices),
-            generations=tuple(replace(q, prompt=rewrite(q.record, q.prompt)) for q in self.generations),
+            likelihoods=tuple(replace(q, prompt=rewrite(q)) for q in self.likelihoods),
+            choices=tuple(replace(q, prompt=rewrite(q)) for q in self.choices),
+            generations=tuple(replace(q, prompt=rewrite(q)) for q in self.generations),
         )
+
+
+@dataclass(frozen=True)
+class QuestionBatch:
+    """A batch of nothing but questions.
+
+    Attributes:
+        questions: What is asked.
+    """
+
+    questions: Questions
+
+    def to(self, device: object) -> QuestionBatch:  # noqa: ARG002
+        """Itself: words lie on no device, but Lightning moves every batch."""
+        return self

@@ -79,7 +79,7 @@ class Wording:
             >>> Wording(answer=" ({letter})").answers()
             (' (A)', ' (B)', ' (C)', ' (D)', ' (E)')
         """
-        return tuple(_put(self.answer, letter=letter) for letter in OPTION_LETTERS)
+        return tuple(filled(self.answer, letter=letter) for letter in OPTION_LETTERS)
 
     def ask(self, item: Item, begin_answer: bool = True) -> Chat:
         """The turns that put an item to the model.
@@ -97,7 +97,7 @@ class Wording:
         text = (
             statement_prompt(statement, self.layout)
             if self.question is None
-            else _put(self.question, statement=statement)
+            else filled(self.question, statement=statement)
         )
         chat = [] if self.system is None else [{"role": "system", "content": self.system}]
         chat.append({"role": "user", "content": text})
@@ -130,8 +130,8 @@ class Wording:
             if answer != MISSING:
                 place = len(OPTION_LETTERS) - answer
                 letter, option = OPTION_LETTERS[place], self.options[place]
-            lines.append(_put(self.described_item, statement=item.text, letter=letter, option=option))
-        return _put(self.description, items=self.separator.join(lines))
+            lines.append(filled(self.described_item, statement=item.text, letter=letter, option=option))
+        return filled(self.description, items=self.separator.join(lines))
 
 
 def described_by(description: str, chat: Chat) -> Chat:
@@ -145,6 +145,11 @@ def described_by(description: str, chat: Chat) -> Chat:
     return [{"role": "system", "content": description}, *rest]
 
 
-def _put(template: str, **parts: str) -> str:
-    """Fill the places of a template in one go; other braces, and those in what is put in, stay as they are."""
+def filled(template: str, **parts: str) -> str:
+    """Fill the places of a template in one go; other braces, and those in what is put in, stay as they are.
+
+    Example:
+        >>> filled("{a} or {b}?", a="{b}")
+        '{b} or {b}?'
+    """
     return _PLACE.sub(lambda match: parts.get(match.group(1), match.group()), template)

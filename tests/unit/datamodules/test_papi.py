@@ -165,3 +165,13 @@ def test_answers_of_zero_are_missing(folder):
     (folder / "Test-set.json").write_text(json.dumps(rows), encoding="utf-8")
     (folder / "personality_prompt.json").unlink()
     assert module(folder).batch([0]).describe(0).count("Do thing") == DESCRIBING - 1
+
+
+def test_people_come_from_a_hub_data_set(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "set").mkdir()
+    (folder / "Test-set.json").rename(tmp_path / "set" / "train.json")
+    data = module(folder, people_file=f"hub:{tmp_path}/set", people=3)
+    assert [person.case for person in data.people] == ["100", "101", "102"]
+    assert list(data.people[0].answers) == [person_row(0)[f"i{n}"] for n in range(1, ITEMS + 1)]
+    assert all(path.is_file() for path in data.data_files())

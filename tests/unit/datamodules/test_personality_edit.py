@@ -108,3 +108,16 @@ def test_every_opinion_is_read_in_full(tiny_lm_dir, tmp_path):
     (data / "test.json").write_text(json.dumps([long, opinion_record(1)]))
     batch = next(iter(module(tiny_lm_dir, data, "test").test_dataloader()))
     assert batch.outer.answer_mask.sum(-1).max() > 300
+
+
+def test_edits_come_from_a_hub_data_set(tiny_lm_dir, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    for split in ("train", "val", "test"):
+        records = json.loads((data / f"{split}.json").read_text(encoding="utf-8"))
+        lines = "".join(json.dumps(record) + "\n" for record in records)
+        (data / f"{split}.json").unlink()
+        (data / f"{split}.jsonl").write_text(lines, encoding="utf-8")
+    made = module(tiny_lm_dir, f"hub:{data}")
+    assert len(made.batchers["train"]) == len(made.batchers["val"]) == 7
+    made.setup("test")
+    assert made.batchers["test"].batch([0]).records[0].target and made.data_files() == []
