@@ -137,7 +137,7 @@ class IKE(SteeringCallback):
         """Examples on topics of their own, none of which is asked about."""
         draw = random.Random(f"{self.seed}/{name}")
         used = {topic.casefold() for topic in avoided}
-        examples = []
+        examples: list[Example] = []
         for _ in range(self.count):
             pole = self.pole_shown(persona, draw)
             free = [topic for topic in self.shown[pole] if topic.topic.casefold() not in used]

@@ -91,7 +91,8 @@ def read_trait_items(
     """
     kept: list[TraitItem] = []
     counts = dict.fromkeys(traits, 0)
-    for file in trait_files(source) or [source]:
+    sources: list[str | Path] = [*trait_files(source)] or [source]
+    for file in sources:
         for row, record in read_records(file):
             item = _item(record, len(kept), file, row, paraphrased)
             if item.trait in counts and (limit is None or counts[item.trait] < limit):

@@ -50,7 +50,8 @@ def _joined(name: str, members: Sequence[RecordScores], contrast: str | None) ->
             high, low = ends
             joined[f"{contrast}_range"] = None if high is None or low is None else high - low
         sides.append(joined)
-    return RecordScores(name, members[0].order, Persona(name), *sides)
+    base, values = sides
+    return RecordScores(name, members[0].order, Persona(name), base, values)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
