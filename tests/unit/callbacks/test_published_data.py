@@ -1,5 +1,6 @@
 """Prompts and examples over the published files."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,8 @@ def test_published_questions_run_through(data_dir, tmp_path, method):
     data = PersonalityBenchDataModule(LMSpec(str(model)), str(bench), questions=1)
     rows = evaluate(model, data, tmp_path, [steering], max_new_tokens=16)
     assert rows["words"]["method"] == method and rows["words"]["n"] >= 4
-    assert rows["changed_rate"]["value"] > 0
+    kept = [json.loads(line) for line in (tmp_path / "records.jsonl").read_text("utf-8").splitlines()]
+    assert len(kept) == 2 * rows["words"]["n"] and all(record["samples"][0]["persona"] for record in kept)
 
 
 def test_published_opinions_are_shown_as_examples(data_dir, tmp_path):
