@@ -10,8 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 from callbacks.steering import SteeringCallback
 from files.errors import InputError
 from files.provenance import data_hash
-from organism.backgrounds import ATTRIBUTES, background_text
 from personas.adjectives import by_adjectives
+from personas.backgrounds import SENTENCES, Background
 from personas.descriptions import Pole, key_of, pole_of, read_persona_descriptions
 from personas.persona import Persona
 from personas.questions import Questions
@@ -142,7 +142,7 @@ class BackgroundPrompt(SteeringCallback):
     for nobody in particular.
 
     Args:
-        attributes: From attribute to value, such as `{Age: young}`; what each is called see `organism/backgrounds.py`.
+        attributes: From attribute to value, such as `{Age: young}`; what each is called see `personas/backgrounds.py`.
             A value of an attribute that is not known there is taken as the sentence itself.
         text: The background as a text, in place of attributes.
 
@@ -169,8 +169,8 @@ class BackgroundPrompt(SteeringCallback):
         if bool(self.attributes) == bool(self.text):
             raise _bad_background("either attributes or a text", self.settings())
         for name, value in self.attributes.items():
-            if name in ATTRIBUTES and value not in ATTRIBUTES[name]:
-                raise _bad_background(f"{name}: one of {', '.join(ATTRIBUTES[name])}", value)
+            if name in SENTENCES and value not in SENTENCES[name]:
+                raise _bad_background(f"{name}: one of {', '.join(SENTENCES[name])}", value)
 
     def refusal(self, persona: Persona) -> str | None:
         """Nobody in particular."""
@@ -178,9 +178,9 @@ class BackgroundPrompt(SteeringCallback):
 
     def rewrite(self, batch: Any) -> Questions:
         """Every prompt after the background."""
-        known = {name: value for name, value in self.attributes.items() if name in ATTRIBUTES}
-        own = [value for name, value in self.attributes.items() if name not in ATTRIBUTES]
-        text = self.text or " ".join(filter(None, [background_text(known), *own]))
+        known = {name: value for name, value in self.attributes.items() if name in SENTENCES}
+        own = [value for name, value in self.attributes.items() if name not in SENTENCES]
+        text = self.text or " ".join(filter(None, [Background(known).text(), *own]))
         return spoken_by(batch.questions, lambda *_: text)
 
 
