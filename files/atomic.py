@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,45 @@ def atomic_write_text(path: str | Path, text: str) -> Path:
         InputError: As in `atomic_write_bytes`.
     """
     return atomic_write_bytes(path, text.encode("utf-8"))
+
+
+def write_lines(path: str | Path, lines: Iterable[str]) -> int:
+    r"""Write lines as they come, without holding them all, under the guarantees of `atomic_write_bytes`.
+
+    Args:
+        path: The file.
+        lines: Text without line ends. Where making them fails, the old file stays as it was.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        InputError: As in `atomic_write_bytes`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_lines(f"{folder}/a.txt", iter(["x", "y"])), Path(folder, "a.txt").read_text()
+    (2, 'x\ny\n')
+    """
+    target = Path(os.path.realpath(path))
+    ensure_writable_folder(target.parent)
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    count = 0
+    try:
+        with temporary.open("xb") as stream:
+            for line in lines:
+                stream.write(f"{line}\n".encode())
+                count += 1
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        raise _write_error(target, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    _sync_folder(target.parent)
+    return count
 
 
 def write_json(path: str | Path, content: Any) -> Path:

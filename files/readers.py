@@ -101,6 +101,19 @@ def read_csv_rows(path: str | Path, delimiter: str = ",") -> Iterator[tuple[int,
         )
 
 
+def read_text_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    """Read a text file (UTF-8) line by line, without the line ends.
+
+    Yields:
+        Line number from 1, and the line.
+
+    Raises:
+        InputError: The file is missing, unreadable or not UTF-8.
+    """
+    for number, line in _lines(path):
+        yield number, line.rstrip("\r\n")
+
+
 def require(
     record: Mapping[str, Any],
     field: str,

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 
 from files.atomic import atomic_write_text, write_json
+from organism.characters.sources import write_sources
 from organism.descriptions import by_adjectives, by_habits
 from organism.holdout import Split
 from organism.lexicon import all_facets, lexicon
@@ -170,6 +171,12 @@ def write_side_effects(folder: Path, rng: Random) -> None:
         write_json(folder / f"{kind}.json", rows)
 
 
+def write_characters(folder: Path, rng: Random) -> None:
+    """Write the knowledge and style files of the invented characters; nothing in them is drawn."""
+    del rng
+    write_sources(folder)
+
+
 def main() -> None:
     """Write every sample data set; the same seed gives the same files."""
     parser = argparse.ArgumentParser(description="Write the sample data sets in the published schemas.")
@@ -183,6 +190,7 @@ def main() -> None:
         "personality_bench": write_personality_bench,
         "trait": write_trait,
         "side_effects": write_side_effects,
+        "characters": write_characters,
     }
     for name, write in writers.items():
         write(args.out / name, Random(f"{args.seed}/{name}"))  # noqa: S311 - no secret depends on it

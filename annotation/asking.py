@@ -1,0 +1,152 @@
+"""From a character's files to passages, and from passages to questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from annotation.prompts import ask_messages, wrong_with_question
+from annotation.records import PATTERNS, Passage, Pattern, Question, read_records, write_records
+from annotation.sources import CharacterFiles, read_passages, stage_names
+from annotation.steps import PASSAGES, QUESTIONS, Failures, StepFolder, check_budget, kept_answers
+from annotation.writers import Job, Writer
+from files.errors import InputError
+from llm.requests import ChatRequest
+
+_LONGEST_QUESTION = 300
+
+
+def retrieve(folder: StepFolder, characters: Sequence[CharacterFiles]) -> str:
+    """Read the characters' files and write their passages to `passages.jsonl`.
+
+    Returns:
+        One line for the user.
+
+    Raises:
+        InputError: A file cannot be read or has no usable line.
+    """
+    passages = [passage for character in characters for passage in read_passages(character)]
+    count = write_records(folder.file(PASSAGES), passages)
+    words = sum(len(passage.text.split()) for passage in passages)
+    return folder.finish("retrieve", Failures(), {"passages": count, "words": words}, None)
+
+
+def passages_of(folder: StepFolder, characters: Sequence[CharacterFiles]) -> dict[str, list[Passage]]:
+    """The passages that `retrieve` wrote, by the slug of their character and stage.
+
+    Raises:
+        InputError: There are none, or none of one of the characters.
+    """
+    file = folder.file(PASSAGES)
+    found: dict[str, list[Passage]] = {character.slug: [] for character in characters}
+    known = stage_names(characters)
+    for passage in read_records(file, Passage, folder.fix(PASSAGES)):
+        character = known.get((passage.character, passage.stage))
+        if character is not None:
+            found[character.slug].append(passage)
+    for slug, passages in found.items():
+        if not passages:
+            raise InputError("has no passage of a character", file=file, expected=slug, fix=folder.fix(PASSAGES))
+    return found
+
+
+def check_counts(counts: Mapping[str, int]) -> dict[Pattern, int]:
+    """How many questions of each pattern to ask about each passage.
+
+    Raises:
+        InputError: A pattern is unknown, a number negative, or all of them are 0.
+
+    >>> check_counts({"ordinary": 2})
+    {'ordinary': 2, 'misleading': 0, 'opinion': 0}
+    """
+    for name, value in counts.items():
+        if name not in PATTERNS or value < 0:
+            raise InputError(
+                "is no number of questions of a pattern",
+                field="--questions",
+                expected=f"{' or '.join(PATTERNS)}, and 0 or more",
+                got=f"{name}: {value}",
+            )
+    if not any(counts.values()):
+        raise InputError("asks nothing", field="--questions", expected="at least one question", got=dict(counts))
+    return {pattern: counts.get(pattern, 0) for pattern in PATTERNS}
+
+
+def ask(
+    folder: StepFolder,
+    characters: Sequence[CharacterFiles],
+    writer: Writer,
+    counts: Mapping[str, int],
+    temperature: float,
+) -> str:
+    """Have questions written about every passage, to `questions.jsonl`.
+
+    Args:
+        folder: Where the passages are.
+        characters: Whom they are about.
+        writer: Who writes them.
+        counts: How many of each pattern about each passage.
+        temperature: How much a language model varies.
+
+    Returns:
+        One line for the user.
+
+    Raises:
+        InputError: There are no passages, the counts are wrong, or the budget is used up.
+    """
+    wanted = check_counts(counts)
+    passages = passages_of(folder, characters)
+    failures = Failures()
+    total = sum(map(len, passages.values())) * sum(wanted.values())
+    jobs = (job for one in characters for job in _jobs(one, passages[one.slug], wanted, temperature))
+    names = iter(_names(characters, passages, wanted))
+    questions: list[Question] = []
+
+    def receive(job: Job, text: str | None, reason: str) -> None:
+        name, passage = next(names)
+        if text is None:
+            failures.add(name, reason)
+        else:
+            said = " ".join(text.split())
+            questions.append(Question(name, job.character, job.stage, job.pattern, passage, said, writer.name))
+
+    with kept_answers(folder, "ask"):
+        written = writer.write(jobs, receive, "asking", total)
+    check_budget(written, "ask")
+    count = write_records(folder.file(QUESTIONS), _some(questions, folder.file(PASSAGES), failures))
+    return folder.finish("ask", failures, {"questions": count}, written)
+
+
+def _names(
+    characters: Sequence[CharacterFiles], passages: Mapping[str, list[Passage]], wanted: Mapping[Pattern, int]
+) -> Iterator[tuple[str, str]]:
+    for character in characters:
+        for passage in passages[character.slug]:
+            for pattern, count in wanted.items():
+                for number in range(count):
+                    yield f"{passage.id}-{pattern}-{number}", passage.id
+
+
+def _jobs(
+    character: CharacterFiles, passages: Sequence[Passage], wanted: Mapping[Pattern, int], temperature: float
+) -> Iterator[Job]:
+    for passage in passages:
+        for pattern, count in wanted.items():
+            messages = ask_messages(
+                character.name, character.when, pattern, passage.text, style=passage.source == "style"
+            )
+            for number in range(count):
+                request = ChatRequest(messages, _LONGEST_QUESTION, temperature, draw=number, check=wrong_with_question)
+                yield Job("question", request, character.name, character.stage, pattern, passage.text, number)
+
+
+def _some(questions: list[Question], file: Path, failures: Failures) -> list[Question]:
+    if not questions:
+        raise InputError(
+            "gave no question",
+            file=file,
+            expected="at least one",
+            got=dict(failures.counts()),
+            fix="the built-in writer knows the invented characters alone; give --base_url and --model for others",
+        )
+    return questions
