@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from annotation.commands import COMMANDS
+from annotation.further_commands import COMMANDS
 from annotation.options import SourceOptions, WriterOptions
 
 # Their options are given flat, as --base_url and not --writer.base_url.
@@ -48,9 +48,9 @@ def _parser() -> ArgumentParser:
             usage=f"python annotate.py {name} [--config FILE] [--KEY VALUE ...]", description=_first_line(command)
         )
         own.add_argument("--config", action="config", help="a YAML file with any of the options")
-        shared = {group for group in _SHARED if group in inspect.signature(command).parameters}
+        shared: set[str | int] = {group for group in _SHARED if group in inspect.signature(command).parameters}
         own.add_function_arguments(command, skip=shared, as_group=False)
-        for group in sorted(shared):
+        for group in sorted(map(str, shared)):
             own.add_class_arguments(_SHARED[group], nested_key=None, as_group=True)
         commands.add_subcommand(name, own)
     return parser

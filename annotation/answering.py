@@ -50,7 +50,11 @@ class AnswerSettings:
         for name, least in (("knowledge_words", 1), ("style_words", 0), ("max_tokens", 1), ("temperature", 0)):
             if getattr(self, name) < least:
                 raise InputError(
-                    "is too small", field=f"--{name}", expected=f"at least {least}", got=getattr(self, name)
+                    "is too small",
+                    field=f"--{name}",
+                    expected=f"at least {least}",
+                    got=getattr(self, name),
+                    fix="raise it",
                 )
 
 

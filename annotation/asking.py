@@ -77,7 +77,7 @@ def ask(
     characters: Sequence[CharacterFiles],
     writer: Writer,
     counts: Mapping[str, int],
-    temperature: float,
+    temperature: float = 1.0,
 ) -> str:
     """Have questions written about every passage, to `questions.jsonl`.
 

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
 
-from annotation import asking, mixing, preferring, splitting, stylising
+from annotation import asking, mixing, preferring, splitting
 from annotation.answering import Answerer, AnswerSettings
 from annotation.answering import answer as answer_questions
 from annotation.asking import passages_of
 from annotation.options import SourceOptions, WriterOptions, output_folder
 from annotation.preferring import REJECTED, PairSettings
-from annotation.profiles import describe_people, drawn_attributes, read_attributes, write_backgrounds
-from annotation.records import Dialogue, Passage, Pattern, Question, read_records, write_records
-from annotation.six_lines import read_six_lines, to_dialogue, write_six_lines
-from annotation.steps import ANSWERS, PASSAGES, QUESTIONS, StepFolder
-from annotation.talking import chat as talk
+from annotation.records import Question, read_records
+from annotation.steps import QUESTIONS, StepFolder
 from annotation.talking import review as review_answers
-from files.errors import InputError
 from organism.characters.examination import write_examination
-from personas.item_key import read_item_key
-from personas.participants import read_participants
-from personas.questionnaire import read_split, split_items
 
 FOLDER = "runs/annotation"
 _REVIEWED = 5
@@ -38,7 +28,7 @@ def retrieve(sources: SourceOptions, out: str = FOLDER) -> None:
         sources: Whom the data are about.
         out: Folder of this annotation.
     """
-    _say(asking.retrieve(output_folder(out), sources.read()))
+    say(asking.retrieve(output_folder(out), sources.read()))
 
 
 def ask(
@@ -63,7 +53,7 @@ def ask(
     """
     folder, characters = output_folder(out), sources.read()
     counts = {"ordinary": ordinary, "misleading": misleading, "opinion": opinion}
-    _say(asking.ask(folder, characters, writer.writer(folder, characters), counts, temperature))
+    say(asking.ask(folder, characters, writer.writer(folder, characters), counts, temperature))
 
 
 def answer(
@@ -103,11 +93,11 @@ def answer(
         settings.check()
         questions = list(read_records(folder.file(QUESTIONS), Question, folder.fix(QUESTIONS)))[:_REVIEWED]
         answerer = Answerer(characters, passages_of(folder, characters), settings)
-        wishes = review_answers(answerer, questions, chosen, input, _say)
+        wishes = review_answers(answerer, questions, chosen, input, say)
         settings = AnswerSettings(
             analysed, (*settings.feedback, *wishes), embeddings, knowledge_words, style_words, max_tokens, temperature
         )
-    _say(answer_questions(folder, characters, chosen, settings))
+    say(answer_questions(folder, characters, chosen, settings))
 
 
 def deduplicate(
@@ -128,7 +118,7 @@ def deduplicate(
         embeddings: How similarity is measured, tfidf or a sentence-transformers model by name.
         across_stages: Whether a question counts as asked when it was asked at another stage.
     """
-    _say(splitting.deduplicate(output_folder(out), threshold, test_share, seed, embeddings, across_stages))
+    say(splitting.deduplicate(output_folder(out), threshold, test_share, seed, embeddings, across_stages))
 
 
 def prefer(
@@ -155,7 +145,7 @@ def prefer(
     rejected = tuple(rejected_from) if rejected_from is not None else REJECTED
     even = settings.weights if rejected == REJECTED else (1.0,) * len(rejected)
     settings = PairSettings(rejected, tuple(weights) if weights is not None else even, seed, embeddings)
-    _say(preferring.prefer(folder, chosen, settings))
+    say(preferring.prefer(folder, chosen, settings))
 
 
 def mix(
@@ -176,7 +166,7 @@ def mix(
         with_analysis: Whether the analysis is trained on too.
         seed: Seed of the order.
     """
-    _say(mixing.mix(output_folder(out), repeats, general, general_count, with_analysis, seed))
+    say(mixing.mix(output_folder(out), repeats, general, general_count, with_analysis, seed))
 
 
 def quickstart(out: str = FOLDER, seed: int = 1) -> None:
@@ -194,138 +184,11 @@ def quickstart(out: str = FOLDER, seed: int = 1) -> None:
     prefer(writer, out, seed=seed)
     mix(out, repeats=2, seed=seed)
     tests = write_examination(folder.file("evaluation"), seed)
-    _say(f"evaluation: {len(tests)} tests in {folder.file('evaluation')}")
-    _say(f"next: python train.py fit --config configs/sft/quickstart.yaml (reads {folder.file('mixed.jsonl')})")
+    say(f"evaluation: {len(tests)} tests in {folder.file('evaluation')}")
+    say(f"next: python train.py fit --config configs/sft/quickstart.yaml (reads {folder.file('mixed.jsonl')})")
 
 
-def chat(sources: SourceOptions, writer: WriterOptions, out: str = FOLDER, temperature: float = 0.7) -> None:
-    """Talk to a character; an empty line ends it.
-
-    Args:
-        sources: Whom to talk to; of several characters choose with --name and --stage.
-        writer: Who answers.
-        out: Folder of this annotation, for the cache.
-        temperature: How much a language model varies.
-    """
-    folder, character = output_folder(out), sources.one()
-    chosen = writer.writer(folder, [character])
-    from annotation.sources import read_passages
-
-    passages = {character.slug: read_passages(character)}
-    answerer = Answerer([character], passages, AnswerSettings(temperature=temperature))
-    talk(answerer, character, chosen, input, _say)
-
-
-def stylise(sources: SourceOptions, writer: WriterOptions, inputs: str, out: str = FOLDER) -> None:
-    """Have given instructions answered in a character's manner.
-
-    Args:
-        sources: In whose manner; of several characters choose with --name and --stage.
-        writer: Who writes.
-        inputs: File of instructions, text with one a line or JSON Lines.
-        out: Folder of this annotation.
-    """
-    folder, character = output_folder(out), sources.one()
-    _say(stylising.stylise(folder, character, writer.writer(folder, [character]), inputs))
-
-
-def personality(
-    writer: WriterOptions,
-    people: str,
-    items: str,
-    split: str,
-    out: str = FOLDER,
-    count: int | None = None,
-    seed: int = 1,
-) -> None:
-    """Have people described from the questionnaire answers that describe them, as PAPI's personality prompts.
-
-    Args:
-        writer: Who writes.
-        people: Table of people's answers.
-        items: Key of the questionnaire.
-        split: Which items describe a person.
-        out: Folder to write to.
-        count: How many people, from the first on; all of them by default.
-        seed: Seed of the built-in writer's wording.
-    """
-    folder = output_folder(out)
-    numbers = read_split(split)
-    key = read_item_key(items, [number for some in numbers.values() for number in some])
-    questionnaire = split_items(numbers, key, split)
-    found = list(read_participants(people, questionnaire.described))[:count]
-    if count is not None and count < 1:
-        raise InputError("is too small", field="--count", expected="at least 1", got=count)
-    _say(describe_people(folder, found, questionnaire.described, writer.model_writer(folder), seed))
-
-
-def backgrounds(
-    writer: WriterOptions, attributes: str | None = None, count: int = 20, out: str = FOLDER, seed: int = 1
-) -> None:
-    """Have a background written for each of several lists of attributes.
-
-    Args:
-        writer: Who writes.
-        attributes: JSON list of objects with attributes; made-up people by default.
-        count: How many made-up people.
-        out: Folder to write to.
-        seed: Seed of made-up people and of the built-in writer's wording.
-    """
-    folder = output_folder(out)
-    given = read_attributes(attributes) if attributes is not None else drawn_attributes(count, seed)
-    _say(write_backgrounds(folder, given, writer.model_writer(folder), seed))
-
-
-def export(file: str, out: str = FOLDER, records: str = ANSWERS) -> None:
-    """Write conversations as an original record file, six lines each.
-
-    Args:
-        file: The record file to write.
-        out: Folder of this annotation.
-        records: Which of its conversations.
-    """
-    folder = StepFolder(out)
-    passages = {one.id: one for one in read_records(folder.file(PASSAGES), Passage, folder.fix(PASSAGES))}
-    dialogues = read_records(folder.file(records), Dialogue, folder.fix(records))
-    _say(f"export: {write_six_lines(file, (one for one in dialogues if one.character), passages)} records to {file}")
-
-
-def take_in(
-    sources: SourceOptions, file: str, out: str = FOLDER, pattern: Pattern = "ordinary", backend: str = "six-line file"
-) -> None:
-    """Read an original record file, six lines each, as this annotation's answers.
-
-    Args:
-        sources: Whose records they are; of several characters choose with --name and --stage.
-        file: The record file.
-        out: Folder of this annotation.
-        pattern: What kind of questions these are.
-        backend: Who wrote the answers.
-    """
-    folder, character = output_folder(out), sources.one()
-    records: Sequence[Any] = [to_dialogue(one, character, pattern, backend) for one in read_six_lines(file)]
-    if not records:
-        raise InputError("holds no record", file=file, expected="records of six lines")
-    _say(f"import: {write_records(folder.file(ANSWERS), records)} conversations to {Path(out, ANSWERS)}")
-
-
-COMMANDS: dict[str, Callable[..., None]] = {
-    "quickstart": quickstart,
-    "retrieve": retrieve,
-    "ask": ask,
-    "answer": answer,
-    "deduplicate": deduplicate,
-    "prefer": prefer,
-    "mix": mix,
-    "chat": chat,
-    "stylise": stylise,
-    "personality": personality,
-    "backgrounds": backgrounds,
-    "export": export,
-    "import": take_in,
-}
-
-
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Tell the user."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

@@ -42,7 +42,7 @@ def mix(
     """
     for name, value, least in (("--repeats", repeats, 1), ("--general_count", general_count, 0)):
         if value < least:
-            raise InputError("is too small", field=name, expected=f"at least {least}", got=value)
+            raise InputError("is too small", field=name, expected=f"at least {least}", got=value, fix="raise it")
     own = list(read_records(folder.file(TRAIN), Dialogue, folder.fix(TRAIN)))
     # Where an answer came from is in `train.jsonl`; repeated here it would be most of the file.
     own = [replace(_analysed(one) if with_analysis else one, knowledge=[], style=[]) for one in own]
@@ -63,7 +63,7 @@ def general_records(file: str | None, count: int, seed: int) -> list[Dialogue]:
     if file is None:
         chats = general_dialogues(count, seed)
         return [Dialogue(f"general-{number}", chat, BUILT_IN_WORLD) for number, chat in enumerate(chats)]
-    found = []
+    found: list[Dialogue] = []
     for row, record in read_json_lines(file):
         if len(found) == count:
             break

@@ -80,7 +80,8 @@ def write_backgrounds(
 ) -> str:
     """Have a background written for every list of attributes, to `backgrounds.json`.
 
-    Each entry has `idx`, `attributes`, `fixed_bg` (a sentence for each attribute) and `generative_bg` (the story).
+    Each entry has `idx`, `attributes`, `fixed_bg` (a sentence for each attribute) and `generative_bg` (the story), as
+    in the published files of LLM-Persona-Steering.
 
     Args:
         folder: Where to write.
@@ -95,26 +96,37 @@ def write_backgrounds(
         InputError: No background could be written, or the budget is used up.
     """
     failures = Failures()
-    entries: list[dict[str, Any]] = []
-    numbers = iter(range(len(attributes)))
+    # Somebody without any attribute, as the published files have one, has no background either.
+    stories: dict[int, str | None] = {number: "" for number in range(len(attributes))}
+    told = [(number, given) for number, values in enumerate(attributes) if (given := _given(values))]
 
-    def receive(values: Mapping[str, str], text: str | None, reason: str) -> None:
-        number = next(numbers)
+    def receive(subject: tuple[int, dict[str, str]], text: str | None, reason: str) -> None:
+        stories[subject[0]] = text
         if text is None:
-            failures.add(f"background-{number}", reason)
-            return
-        fixed = {"fixed_bg": fixed_background(values), "generative_bg": text}
-        backend = writer.name if writer else BUILT_IN
-        entries.append({"idx": number, "attributes": dict(values), **fixed, "backend": backend})
+            failures.add(f"background-{subject[0]}", reason)
 
-    def plainly(values: Mapping[str, str]) -> str:
+    def plainly(subject: tuple[int, dict[str, str]]) -> str:
+        values = subject[1]
         levels = background_levels({name: value for name, value in values.items() if _known(name, value)})
-        rng = Random(f"{seed}/{json.dumps(dict(values), sort_keys=True)}")  # noqa: S311
-        return f"{fixed_background(values)} {by_habits(rng, levels) if levels else ''}".strip()
+        rng = Random(f"{seed}/{json.dumps(values, sort_keys=True)}")  # noqa: S311
+        return f"{' '.join(fixed_background(values).values())} {by_habits(rng, levels) if levels else ''}".strip()
 
     with kept_answers(folder, "backgrounds"):
-        written = _written(attributes, background_messages, plainly, writer, receive, "writing backgrounds")
+        written = _written(
+            told, lambda subject: background_messages(subject[1]), plainly, writer, receive, "writing backgrounds"
+        )
     check_budget(written, "backgrounds")
+    entries = [
+        {
+            "idx": number,
+            "attributes": dict(attributes[number]),
+            "fixed_bg": fixed_background(_given(attributes[number])),
+            "generative_bg": story,
+            "backend": writer.name if writer else BUILT_IN,
+        }
+        for number, story in stories.items()
+        if story is not None
+    ]
     if not entries:
         raise InputError("no background could be written", got=dict(failures.counts()))
     write_json(folder.file(BACKGROUNDS), entries)
@@ -135,7 +147,7 @@ def read_attributes(file: str | Path) -> list[dict[str, str]]:
         values = record.get("attributes", record) if isinstance(record, dict) else record
         if not isinstance(values, dict) or not values:
             raise InputError("has no attributes", file=file, row=row, field="attributes", expected="an object")
-        found.append({str(name): require(values, name, str, file=file, row=row) for name in values})
+        found.append({str(name): require(values, name, str, file=file, row=row, allow_empty=True) for name in values})
     return found
 
 
@@ -146,21 +158,20 @@ def drawn_attributes(count: int, seed: int) -> list[dict[str, str]]:
         InputError: The number is too small.
     """
     if count < 1:
-        raise InputError("is too small", field="--count", expected="at least 1", got=count)
+        raise InputError("is too small", field="--count", expected="at least 1", got=count, fix="raise it")
     return [draw_background(Random(f"{seed}/{number}")) for number in range(count)]  # noqa: S311
 
 
-def fixed_background(values: Mapping[str, str]) -> str:
+def fixed_background(values: Mapping[str, str]) -> dict[str, str]:
     """A sentence for each attribute.
 
     >>> fixed_background({"Age": "young", "Shoes": "red"})
-    'You are still young. Your shoes: red.'
+    {'Age': 'You are still young.', 'Shoes': 'Your shoes: red.'}
     """
-    sentences = [
-        background_text({name: value}) if _known(name, value) else f"Your {name.lower()}: {value}."
+    return {
+        name: background_text({name: value}) if _known(name, value) else f"Your {name.lower()}: {value}."
         for name, value in values.items()
-    ]
-    return " ".join(sentences)
+    }
 
 
 def _written(
@@ -194,6 +205,11 @@ def _levels(person: Participant, items: Sequence[Item]) -> dict[str, float]:
     # Means of many answers lie near the middle; doubled they fill the scale.
     means = {trait: 2 * sum(values) / len(values) for trait, values in keyed.items()}
     return {trait: max(-1.0, min(1.0, round(2 * mean) / 2)) for trait, mean in means.items()}
+
+
+def _given(values: Mapping[str, str]) -> dict[str, str]:
+    """The attributes that have a value."""
+    return {name: value for name, value in values.items() if value.strip()}
 
 
 def _known(name: str, value: str) -> bool:

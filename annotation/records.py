@@ -241,7 +241,7 @@ def _record(content: Mapping[str, Any], kind: type[R], file: str | Path, row: in
             if str(one.type).endswith("None") or one.name in ("knowledge", "style"):
                 continue
             raise InputError("is missing", file=file, row=row, field=one.name, expected=words, got=sorted(content))
-        value = content[one.name]
+        value: Any = content[one.name]
         choices = PATTERNS if "Pattern" in str(one.type) else SOURCES if "Source" in str(one.type) else None
         if (
             not isinstance(value, types)

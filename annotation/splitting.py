@@ -42,7 +42,13 @@ def deduplicate(
     """
     for name, value, most in (("--threshold", threshold, 1.0), ("--test_share", test_share, 1.0)):
         if not 0 < value <= most or (name == "--test_share" and value == most):
-            raise InputError("is out of range", field=name, expected=f"more than 0 and up to {most:g}", got=value)
+            raise InputError(
+                "is out of range",
+                field=name,
+                expected=f"more than 0 and up to {most:g}",
+                got=value,
+                fix="give a number in this range",
+            )
     dialogues = list(read_records(folder.file(ANSWERS), Dialogue, folder.fix(ANSWERS)))
     groups: dict[tuple[str | None, str | None], list[Dialogue]] = {}
     for one in dialogues:

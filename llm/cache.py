@@ -57,7 +57,10 @@ class AnswerCache:
         row = self._store.execute(
             "SELECT text, prompt_tokens, completion_tokens, cost, attempts FROM answers WHERE key = ?", (key,)
         ).fetchone()
-        return None if row is None else ChatAnswer(*row, cached=True)
+        if row is None:
+            return None
+        text, prompt_tokens, completion_tokens, cost, attempts = row
+        return ChatAnswer(text, prompt_tokens, completion_tokens, cost, attempts, cached=True)
 
     def put(self, key: str, endpoint: str, model: str, request: ChatRequest, answer: ChatAnswer) -> None:
         """Store an answer; when this returns, a killed program keeps it.

@@ -125,12 +125,16 @@ class Patience:
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise InputError(
-                    "is too small", field=f"--{name}", expected=f"at least {value}", got=getattr(self, name)
+                    "is too small",
+                    field=f"--{name}",
+                    expected=f"at least {value}",
+                    got=getattr(self, name),
+                    fix="raise it",
                 )
         for name in ("timeout", "requests_per_minute", "longest_pause"):
             value = getattr(self, name)
             if value is not None and not value > 0:
-                raise InputError("is too small", field=f"--{name}", expected="more than 0", got=value)
+                raise InputError("is too small", field=f"--{name}", expected="more than 0", got=value, fix="raise it")
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def backoff(attempt: int, first: float, longest: float, rng: Random) -> float:
     """The pause after a failed attempt: twice as long each time, with up to half of it left to chance.
 
     >>> [round(backoff(attempt, 0.5, 60, Random(0)), 2) for attempt in (1, 2, 3, 20)]
-    [0.46, 0.92, 1.84, 55.27]
+    [0.46, 0.92, 1.84, 55.33]
     """
     pause = min(longest, first * 2 ** (attempt - 1))
     return pause * (0.5 + 0.5 * rng.random())

@@ -1,0 +1,83 @@
+"""`annotate.py` from the command line: help at once, the quickstart, and every command on its own."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+import annotate
+from annotation.records import Dialogue, Pair, read_records
+from organism.characters.examination import TESTS, read_examination
+from tests.conftest import REPOSITORY
+from tests.faults.commands import ended, files_in
+
+
+def test_help_loads_nothing():
+    code = "import sys, annotate; annotate.main(['--help']); sys.exit('jsonargparse' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("usage: python annotate.py")
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory):
+    out = tmp_path_factory.mktemp("quickstart") / "data"
+    begin = time.process_time()
+    annotate.main(["quickstart", "--out", str(out)])
+    return out, time.process_time() - begin
+
+
+def test_the_quickstart_builds_everything_in_under_two_minutes(quickstart):
+    out, seconds = quickstart
+    assert seconds < 120
+    assert len(list(read_records(out / "mixed.jsonl", Dialogue))) > 1000
+    assert len(list(read_records(out / "preferences-train.jsonl", Pair))) > 500
+    assert all(read_examination(out / "evaluation" / f"{test}.jsonl") for test in TESTS)
+    assert not [name for name in files_in(out) if name.endswith((".tmp", ".sqlite"))]
+
+
+def test_the_quickstart_trains_nothing_that_is_examined(quickstart):
+    out, _ = quickstart
+    trained = {(one.character, one.question) for one in read_records(out / "mixed.jsonl", Dialogue)}
+    for test in ("facts", "premises", "stages", "style"):
+        for item in read_examination(out / "evaluation" / f"{test}.jsonl"):
+            assert (item.character, item.prompt[-1]["content"]) not in trained
+
+
+def test_record_files_go_out_and_come_back(quickstart, tmp_path, capsys):
+    out, _ = quickstart
+    records = tmp_path / "records.txt"
+    assert (
+        ended(annotate.main, ["export", "--file", records, "--out", out, "--records", "test.jsonl"], capsys).code == 0
+    )
+    given = list(read_records(out / "test.jsonl", Dialogue))
+    assert len(records.read_text().splitlines()) == 6 * len(given)
+    command = ["import", "--file", records, "--out", tmp_path / "in", "--name", "Osric Vane", "--stage", "late"]
+    assert ended(annotate.main, command, capsys).code == 0
+    back = list(read_records(tmp_path / "in" / "answers.jsonl", Dialogue))
+    assert [(one.question, one.answer) for one in back] == [(one.question, one.answer) for one in given]
+
+
+def test_people_and_backgrounds_are_described(tmp_path, capsys):
+    data = REPOSITORY / "assets" / "data" / "papi"
+    tables = ("--people", data / "Test-set.json", "--items", data / "IPIP-NEO-ItemKey.csv")
+    command = ["personality", *tables, "--split", data / "mpi_300_split.json", "--count", "3", "--out", tmp_path]
+    assert ended(annotate.main, command, capsys).code == 0
+    assert len(json.loads((tmp_path / "personality_prompt.json").read_text())) == 3
+    assert ended(annotate.main, ["backgrounds", "--count", "4", "--out", tmp_path], capsys).code == 0
+    assert len(json.loads((tmp_path / "backgrounds.json").read_text())) == 4
+
+
+def test_a_conversation_at_the_keyboard(tmp_path, monkeypatch, capsys):
+    typed = iter(["Where do you live?", ""])
+    monkeypatch.setattr("builtins.input", lambda _: next(typed))
+    annotate.main(["chat", "--name", "Tilda Marrow", "--stage", "late", "--out", str(tmp_path)])
+    assert "Cedar Valley" in capsys.readouterr().out
+
+
+def test_options_may_stand_in_a_file(tmp_path, capsys):
+    (tmp_path / "ask.yaml").write_text(f"out: {tmp_path}\nordinary: 1\nmisleading: 0\nopinion: 0\n")
+    assert ended(annotate.main, ["retrieve", "--out", tmp_path], capsys).code == 0
+    assert ended(annotate.main, ["ask", "--config", tmp_path / "ask.yaml"], capsys).code == 0
+    assert len((tmp_path / "questions.jsonl").read_text().splitlines()) == 80

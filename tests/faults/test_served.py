@@ -1,0 +1,75 @@
+"""Annotation by a real server: `transformers serve` on the built-in model."""
+
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+import annotate
+from annotation.records import Dialogue, read_records
+from annotation.steps import ANSWERS
+from tests.annotating import options, write_character, write_questions
+from tests.conftest import REPOSITORY
+from tests.faults.commands import ended
+
+MODEL = REPOSITORY / "assets" / "tiny-ocean"
+LACKING = [name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(name) is None]
+
+
+@pytest.fixture(scope="module")
+def address():
+    """A server of the built-in model, for the time of these tests."""
+    if LACKING:
+        pytest.skip(
+            f'the extra "serve" is not installed ({", ".join(LACKING)} missing): pip install "oceantune[serve]"'
+        )
+    program = shutil.which("transformers", path=str(Path(sys.executable).parent)) or shutil.which("transformers")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [program, "serve", str(MODEL), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(1200):
+            assert process.poll() is None, "transformers serve ended by itself"
+            try:
+                with urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:  # noqa: S310
+                    if answer.status == 200:
+                        break
+            except (URLError, OSError):
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.mark.slow
+def test_the_built_in_model_answers_as_a_character(address, tmp_path, capsys):
+    character, out = write_character(tmp_path / "ada"), tmp_path / "out"
+    model = ["--base_url", address, "--model", str(MODEL), "--progress", "false", "--out", str(out), "--timeout", "60"]
+    given = [*options(character), *model]
+    annotate.main(["retrieve", *options(character), "--out", str(out)])
+    write_questions(out, 12, character)
+    command = ["answer", *given, "--max_tokens", "24", "--knowledge_words", "30", "--style_words", "5"]
+    end = ended(annotate.main, command, capsys)
+    assert end.code == 0, end.message
+    answers = list(read_records(out / ANSWERS, Dialogue))
+    lost = json.loads((out / "steps.json").read_text())["answer"]["failures"]
+    assert len(answers) + sum(lost.values()) == 12 and len(answers) >= 10
+    assert {one.backend for one in answers} == {f"{MODEL} at {address}"}
+    first = (out / ANSWERS).read_bytes()
+    begin = time.monotonic()
+    assert ended(annotate.main, command, capsys).code == 0
+    assert (out / ANSWERS).read_bytes() == first or lost
+    assert time.monotonic() - begin < 30
