@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
+from dataclasses import replace
 
 from annotation import asking, mixing, preferring, splitting
 from annotation.answering import Answerer, AnswerSettings
@@ -53,7 +55,8 @@ def ask(
     """
     folder, characters = output_folder(out), sources.read()
     counts = {"ordinary": ordinary, "misleading": misleading, "opinion": opinion}
-    say(asking.ask(folder, characters, writer.writer(folder, characters), counts, temperature))
+    with closing(writer.writer(folder, characters)) as chosen:
+        say(asking.ask(folder, characters, chosen, counts, temperature))
 
 
 def answer(
@@ -88,16 +91,14 @@ def answer(
     settings = AnswerSettings(
         analysed, tuple(feedback or ()), embeddings, knowledge_words, style_words, max_tokens, temperature
     )
-    chosen = writer.writer(folder, characters)
-    if review:
-        settings.check()
-        questions = list(read_records(folder.file(QUESTIONS), Question, folder.fix(QUESTIONS)))[:_REVIEWED]
-        answerer = Answerer(characters, passages_of(folder, characters), settings)
-        wishes = review_answers(answerer, questions, chosen, input, say)
-        settings = AnswerSettings(
-            analysed, (*settings.feedback, *wishes), embeddings, knowledge_words, style_words, max_tokens, temperature
-        )
-    say(answer_questions(folder, characters, chosen, settings))
+    settings.check()
+    with closing(writer.writer(folder, characters)) as chosen:
+        if review:
+            questions = list(read_records(folder.file(QUESTIONS), Question, folder.fix(QUESTIONS)))[:_REVIEWED]
+            answerer = Answerer(characters, passages_of(folder, characters), settings)
+            wishes = review_answers(answerer, questions, chosen, input, say)
+            settings = replace(settings, feedback=(*settings.feedback, *wishes))
+        say(answer_questions(folder, characters, chosen, settings))
 
 
 def deduplicate(
@@ -140,12 +141,13 @@ def prefer(
         embeddings: How the nearness of questions is measured, tfidf or a sentence-transformers model by name.
     """
     folder = output_folder(out)
-    chosen = writer.writer(folder, [])
     settings = PairSettings(seed=seed, embeddings=embeddings)
     rejected = tuple(rejected_from) if rejected_from is not None else REJECTED
     even = settings.weights if rejected == REJECTED else (1.0,) * len(rejected)
     settings = PairSettings(rejected, tuple(weights) if weights is not None else even, seed, embeddings)
-    say(preferring.prefer(folder, chosen, settings))
+    settings.check()
+    with closing(writer.writer(folder, [])) as chosen:
+        say(preferring.prefer(folder, chosen, settings))
 
 
 def mix(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from annotation.six_lines import read_six_lines, to_dialogue, write_six_lines
 from annotation.sources import read_passages
 from annotation.steps import ANSWERS, PASSAGES, StepFolder
 from annotation.talking import chat as talk
+from annotation.writers import ModelWriter
 from files.errors import InputError
 from personas.item_key import read_item_key
 from personas.participants import read_participants
@@ -32,10 +34,10 @@ def chat(sources: SourceOptions, writer: WriterOptions, out: str = FOLDER, tempe
         temperature: How much a language model varies.
     """
     folder, character = output_folder(out), sources.one()
-    chosen = writer.writer(folder, [character])
     passages = {character.slug: read_passages(character)}
     answerer = Answerer([character], passages, AnswerSettings(temperature=temperature))
-    talk(answerer, character, chosen, input, say)
+    with closing(writer.writer(folder, [character])) as chosen:
+        talk(answerer, character, chosen, input, say)
 
 
 def stylise(sources: SourceOptions, writer: WriterOptions, inputs: str, out: str = FOLDER) -> None:
@@ -48,7 +50,8 @@ def stylise(sources: SourceOptions, writer: WriterOptions, inputs: str, out: str
         out: Folder of this annotation.
     """
     folder, character = output_folder(out), sources.one()
-    say(stylising.stylise(folder, character, writer.writer(folder, [character]), inputs))
+    with closing(writer.writer(folder, [character])) as chosen:
+        say(stylising.stylise(folder, character, chosen, inputs))
 
 
 def personality(
@@ -78,7 +81,8 @@ def personality(
     found = list(read_participants(people, questionnaire.described))[:count]
     if count is not None and count < 1:
         raise InputError("is too small", field="--count", expected="at least 1", got=count, fix="raise it")
-    say(describe_people(folder, found, questionnaire.described, writer.model_writer(folder), seed))
+    with _closed(writer.model_writer(folder)) as chosen:
+        say(describe_people(folder, found, questionnaire.described, chosen, seed))
 
 
 def backgrounds(
@@ -95,7 +99,8 @@ def backgrounds(
     """
     folder = output_folder(out)
     given = read_attributes(attributes) if attributes is not None else drawn_attributes(count, seed)
-    say(write_backgrounds(folder, given, writer.model_writer(folder), seed))
+    with _closed(writer.model_writer(folder)) as chosen:
+        say(write_backgrounds(folder, given, chosen, seed))
 
 
 def export(file: str, out: str = FOLDER, records: str = ANSWERS) -> None:
@@ -129,6 +134,16 @@ def take_in(
     if not records:
         raise InputError("holds no record", file=file, expected="records of six lines")
     say(f"import: {write_records(folder.file(ANSWERS), records)} conversations to {Path(out, ANSWERS)}")
+
+
+@contextmanager
+def _closed(writer: ModelWriter | None) -> Iterator[ModelWriter | None]:
+    """A writer that is closed afterwards, if there is one."""
+    try:
+        yield writer
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -246,7 +246,7 @@ def _record(content: Mapping[str, Any], kind: type[R], file: str | Path, row: in
         if (
             not isinstance(value, types)
             or (choices and value is not None and value not in choices)
-            or (str(one.type) == "str" and not value.strip())
+            or (str(one.type) == "str" and not str(value).strip())
         ):
             raise InputError("is not acceptable", file=file, row=row, field=one.name, expected=words, got=value)
         values[one.name] = value

@@ -73,6 +73,9 @@ class Writer(Protocol):
             total: How many there are.
         """
 
+    def close(self) -> None:
+        """Let go of files."""
+
 
 class RuleWriter:
     """The built-in writer: knows the invented characters, needs neither key nor network, and makes no mistake."""
@@ -95,6 +98,9 @@ class RuleWriter:
         if written.failures:
             written.said += f", {written.failures.total()} passages told it nothing it knows"
         return written
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def _text(self, job: Job) -> str | None:
         if job.task == "outside":
@@ -135,6 +141,10 @@ class ModelWriter:
 
         tally: Tally = self.client.run(requests(), hand_on, title, total)
         return Written(tally.answered, tally.failures, str(tally))
+
+    def close(self) -> None:
+        """Close the cache of answers."""
+        self.client.close()
 
 
 def _reason(failure: ChatFailure) -> str:
