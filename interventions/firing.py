@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from interventions.reductions import Reduction, Running
 
 # Values that wait at one site until they are counted together: fewer, larger steps are faster than many small ones.
 _WAITING = 2**20
+_AT_ONCE = 2**16
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,7 @@ class _Activities(Running):
     """Collects values until there are many, then counts them."""
 
     def __init__(self, edges: Tensor) -> None:
-        self._edges = edges
-        self._bins = len(edges) - 1
+        self._bins = _Bins(edges)
         self._counts: Tensor | None = None
         self._histogram: Tensor | None = None
         self._waiting: Tensor | None = None
@@ -114,30 +115,86 @@ class _Activities(Running):
 
     def result(self) -> Activity:
         self._count()
+        bins = self._bins.places - 2
         if self._counts is None or self._histogram is None:
-            return Activity(torch.empty(0), torch.empty(0, self._bins), 0)
-        return Activity(self._counts, self._histogram.view(-1, self._bins), self._tokens)
+            return Activity(torch.empty(0), torch.empty(0, bins), 0)
+        histogram = self._histogram.view(-1, self._bins.places)[:, 1:-1].contiguous()
+        return Activity(self._counts.clone(), histogram, self._tokens)
 
     def _room(self, values: Tensor) -> Tensor:
         """Where values wait; (N, W)."""
         if self._waiting is None:
-            width = values.shape[1]
+            width, device = values.shape[1], values.device
             self._waiting = values.new_empty(max(1, _WAITING // width), width)
-            self._counts = torch.zeros(width, dtype=torch.int32, device=values.device)
-            self._histogram = torch.zeros(width * self._bins, dtype=torch.int32, device=values.device)
-            self._edges = self._edges.to(values.device)
+            self._counts = torch.zeros(width, dtype=torch.int32, device=device)
+            self._histogram = torch.zeros(width * self._bins.places, dtype=torch.int32, device=device)
+            self._bins = self._bins.to(device)
         return self._waiting
 
     def _count(self) -> None:
         """Count what waits."""
         if not self._filled or self._waiting is None or self._counts is None or self._histogram is None:
             return
-        values = self._waiting[: self._filled].float()
+        width = self._waiting.shape[1]
+        begins = torch.arange(width, dtype=torch.int32, device=self._waiting.device) * self._bins.places
+        # On a processor in parts that stay in its cache; an accelerator takes all of it at once.
+        rows = max(1, _AT_ONCE // width) if self._waiting.device.type == "cpu" else self._filled
+        for part in self._waiting[: self._filled].split(rows):
+            values = part.float()
+            self._counts += (values > 0).sum(0, dtype=torch.int32)
+            places = self._bins.below(values).add_(begins).flatten()
+            self._histogram.index_add_(0, places, torch.ones_like(places))
         self._filled = 0
-        self._counts += (values > 0).sum(0, dtype=torch.int32)
-        bins = torch.bucketize(values, self._edges, out_int32=True) - 1
-        # Not a number sorts above every edge, so it lies outside too.
-        bins += torch.arange(values.shape[1], dtype=torch.int32, device=values.device) * self._bins
-        inside = (values > self._edges[0]) & (values <= self._edges[-1])
-        places = bins.flatten() if bool(inside.all()) else bins[inside]
-        self._histogram += torch.bincount(places, minlength=len(self._histogram)).to(torch.int32)
+
+
+class _Bins:
+    """Finds the bins of many values.
+
+    Evenly spaced edges are guessed by a division, and the guess is set right by the edges themselves, which is several
+    times faster than a search.
+
+    Args:
+        edges: (E,) rising; the first and the last may be infinite.
+
+    Attributes:
+        places: Number of places that a value may have, E + 1: below the edges, E - 1 bins, and above or nowhere.
+    """
+
+    def __init__(self, edges: Tensor) -> None:
+        self.places = len(edges) + 1
+        self._edges = edges
+        nowhere = torch.tensor([math.nan])  # compares as false with everything
+        self._lower, self._upper = torch.cat([nowhere, edges]), torch.cat([edges, nowhere])
+        inner = edges[edges.isfinite()]
+        self._lead = int(edges[0].isneginf())
+        self._inner = len(inner)
+        self._first, self._width = 0.0, 0.0
+        if self._inner > 1:
+            width = float(inner[-1] - inner[0]) / (self._inner - 1)
+            even = inner[0] + torch.arange(self._inner) * width
+            if bool(((inner - even).abs() < width / 4).all()):
+                self._first, self._width = float(inner[0]), width
+
+    def to(self, device: torch.device) -> _Bins:
+        """The same on a device."""
+        moved = copy.copy(self)
+        moved._edges, moved._lower, moved._upper = (x.to(device) for x in (self._edges, self._lower, self._upper))
+        return moved
+
+    def below(self, values: Tensor) -> Tensor:
+        """How many edges lie below each value, in int32; all of them for what is not a number.
+
+        Example:
+            >>> _Bins(torch.tensor([0.0, 1.0, 2.0, 3.0])).below(torch.tensor([0.0, 0.5, 1.0, 9.0, torch.nan]))
+            tensor([0, 1, 1, 4, 4], dtype=torch.int32)
+        """
+        if not self._width:
+            found = torch.bucketize(values, self._edges, out_int32=True)
+            return torch.where(values.isnan(), self.places - 1, found)
+        guess = ((values - self._first) / self._width).ceil_().clamp_(0, self._inner)
+        guess = guess.add_(self._lead).nan_to_num_(nan=self.places - 1).to(torch.int32)
+        flat = guess.flatten()
+        guess -= (values <= self._lower.index_select(0, flat).view_as(values)).to(torch.int32)
+        flat = guess.flatten()
+        guess += (values > self._upper.index_select(0, flat).view_as(values)).to(torch.int32)
+        return guess

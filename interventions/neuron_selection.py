@@ -13,7 +13,7 @@ from interventions.firing import Activity
 
 Rare = Literal["left_out", "kept"]
 # Rows of histograms that are worked on at once.
-_ROWS = 2**15
+_ROWS = 2**12
 _STEEPNESS, _MIDDLE = 10.0, 0.15
 
 
@@ -103,7 +103,7 @@ def percentiles(histogram: Tensor, edges: Tensor, share: float = 0.95) -> Tensor
         reached = rows.cumsum(-1, dtype=torch.int32)
         # In double precision; the tiny factor keeps a product that should be whole from being rounded above itself.
         needed = (reached[:, -1:].double() * share * (1 - 1e-12)).ceil().to(torch.int32)
-        found.append(edges.to(rows.device)[(reached < needed).sum(-1)])
+        found.append(edges.to(rows.device)[torch.searchsorted(reached, needed).squeeze(-1)])
     return torch.cat(found).view(histogram.shape[:-1]).float()
 
 
