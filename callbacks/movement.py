@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from interventions.movement import LaidOut, residual_movement
 from interventions.places import places_of
 from lm.chat import Chat, encode_chats, pad_encoded
 from lm.generation import generate
-from personas.questions import Questions
+from personas.questions import Choice, Generation, Likelihood, Questions
 
 JSON, TABLE = "movement.json", "movement.md"
 
@@ -70,7 +70,7 @@ class MovementReport(Callback):
 
     def _chats(self, module: Any, questions: Questions) -> tuple[list[Chat], list[int]]:
         """Prompts with answers, and the record of each; as many of every record as of the others."""
-        asked = [
+        asked: list[tuple[Likelihood | Choice | Generation, str | None]] = [
             *((question, question.answer) for question in questions.likelihoods),
             *((question, question.options[0]) for question in questions.choices),
             *((question, None) for question in questions.generations),
@@ -96,7 +96,7 @@ class MovementReport(Callback):
         return chats, [question.record for question, _ in pairs]
 
 
-def movement_table(figures: dict[str, Sequence[float]]) -> str:
+def movement_table(figures: Mapping[str, Sequence[float]]) -> str:
     """The figures as a Markdown table with a row per layer.
 
     Example:

@@ -25,6 +25,7 @@ from interventions.neuron_search import SearchOptions, answering_activity
 from interventions.neuron_selection import NeuronSet, drawn_to_keep, push_amounts, select_poles
 from interventions.neurons import InduceNeurons
 from interventions.places import Places, places_of
+from lm.chat import Chat
 from personas.descriptions import Pole, key_of, read_persona_descriptions
 from personas.persona import Persona
 from personas.traits import BIG_FIVE, TRAIT_OF_FACET
@@ -198,25 +199,33 @@ class NPTI(SteeringCallback):
         found: dict[Pole, NeuronSet] = {}
         for trait in self.traits:
             asked = self._read_questions(trait)
-            sides = []
-            for pole in ((trait, 1), (trait, -1)):
-                if pole not in told:
-                    raise InputError(
-                        "has no description",
-                        file=self.descriptions,
-                        field=key_of(pole),
-                        expected=f"an object with {key_of(pole)}",
-                        fix="add one, or leave the trait out",
-                    )
-                draw = random.Random(f"{self.seed}/{key_of(pole)}")  # noqa: S311
-                chats = [
-                    described_by(draw.choice(told[pole]), [{"role": "user", "content": question}]) for question in asked
-                ]
-                lm, tokenizer = self.evaluation.lm, self.evaluation.tokenizer
-                sides.append(answering_activity(lm, tokenizer, self.places, chats, edges, self.search))
-            high, low = select_poles(*sides, edges, self.minimum, self.threshold, self.percentile)
+            sides = [
+                answering_activity(
+                    self.evaluation.lm,
+                    self.evaluation.tokenizer,
+                    self.places,
+                    self._asked_as(pole, told, asked),
+                    edges,
+                    self.search,
+                )
+                for pole in ((trait, 1), (trait, -1))
+            ]
+            high, low = select_poles(sides[0], sides[1], edges, self.minimum, self.threshold, self.percentile)
             found[trait, 1], found[trait, -1] = high, low
         return found
+
+    def _asked_as(self, pole: Pole, told: Mapping[Pole, Sequence[str]], asked: Sequence[str]) -> list[Chat]:
+        """Questions to somebody at one end of a trait, each after a description that is drawn for it."""
+        if pole not in told:
+            raise InputError(
+                "has no description",
+                file=self.descriptions,
+                field=key_of(pole),
+                expected=f"an object with {key_of(pole)}",
+                fix="add one, or leave the trait out",
+            )
+        draw = random.Random(f"{self.seed}/{key_of(pole)}")  # noqa: S311
+        return [described_by(draw.choice(told[pole]), [{"role": "user", "content": question}]) for question in asked]
 
     def _read_questions(self, trait: str) -> list[str]:
         path = Path(str(self.questions)) / f"{trait.title()}.json"
