@@ -18,7 +18,7 @@ ORGANISM_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart test lint bench bench-mend bench-npti bench-pas organism organism-check sample-data faults readme
+.PHONY: help install quickstart test lint bench bench-mend bench-npti bench-pas bench-train organism organism-check sample-data faults readme
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,7 +56,7 @@ lint: $(INSTALLED) ## ruff (rules and format) and mypy
 	@echo "== mypy"
 	$(RUN) -m mypy .
 
-bench: bench-mend bench-pas bench-npti ## every benchmark
+bench: bench-mend bench-pas bench-npti bench-train ## every benchmark
 
 bench-mend: $(INSTALLED) ## a MEND step against a plain reference of the published procedure -> benchmarks/mend.json
 	$(OFFLINE) $(RUN) -m benchmarks.mend
@@ -66,6 +66,9 @@ bench-pas: $(INSTALLED) ## probes and questionnaires of PAS against plain refere
 
 bench-npti: $(INSTALLED) ## counting, induction and selection of neurons beside plain ones -> benchmarks/npti.json
 	$(OFFLINE) $(RUN) -m benchmarks.npti
+
+bench-train: $(INSTALLED) ## steps of SFT and DPO against TRL's trainers -> benchmarks/train.json
+	$(OFFLINE) $(RUN) -m benchmarks.train
 
 organism: $(INSTALLED) ## train the built-in model from scratch and publish it (hours on a CPU; run again to go on)
 	$(OFFLINE) $(RUN) train.py fit --config configs/organism/tiny-ocean.yaml \

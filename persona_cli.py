@@ -31,6 +31,8 @@ _SAME_TRAINER = ("precision", "accumulate_grad_batches", "gradient_clip_val", "m
 for _meant in (
     "LightningCLI's args parameter is intended",
     "Checkpoint directory .* exists and is not empty",
+    # Lightning advises to keep the weights from before a step; those after it are the ones to go on from.
+    "Using ModelCheckpoint with manual optimization",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
 ):
     warnings.filterwarnings("ignore", message=_meant)

@@ -22,6 +22,7 @@ QUICKSTART = Path("benchmarks/quickstart.json")
 COMPETENCE = Path("assets/tiny-ocean/competence.json")
 MEND = Path("benchmarks/mend.json")
 PAS = Path("benchmarks/pas.json")
+TRAIN = Path("benchmarks/train.json")
 DASH = "-"
 
 # The figures shown, each with what it means.
@@ -53,6 +54,13 @@ PAS_FIGURES = {
     "same_answers": "share of items with the same answer, of those where the reference's can be read",
     "eval_memory_ratio": "memory of ours / memory of the reference for these items",
     "people_memory_ratio": "memory of 1,000 people in one run / memory of 100 (1 is flat)",
+}
+TRAIN_FIGURES = {
+    "sft_vs_trl": "SFT without packing, tokens per second over TRL's: the lower of full training and LoRA",
+    "sft_packed_vs_trl": "SFT with packing over TRL without",
+    "dpo_vs_trl": "DPO over TRL's, each with its usual reference: the lower of full training and LoRA",
+    "dpo_cached_vs_uncached": "DPO with a reference worked out beforehand over one with a copy of the model",
+    "max_loss_diff": "largest difference of the losses of both on the same batch",
 }
 
 Row = Sequence[str]
@@ -157,12 +165,18 @@ def pas_block(root: Path, _inside: str) -> str:
     return _flat_table(root / PAS, PAS_FIGURES)
 
 
+def train_block(root: Path, _inside: str) -> str:
+    """Steps of SFT and DPO against TRL's trainers."""
+    return _flat_table(root / TRAIN, TRAIN_FIGURES)
+
+
 BLOCKS: dict[str, Block] = {
     "quickstart": quickstart_block,
     "methods": methods_block,
     "competence": competence_block,
     "bench-mend": mend_block,
     "bench-pas": pas_block,
+    "bench-train": train_block,
 }
 
 

@@ -28,6 +28,8 @@ class PersonaModule(LightningModule):
 
     Args:
         lm: The language model.
+        init_from: A run or checkpoint whose trained weights this one begins with; what an adapter of it has learnt is
+            put into the weights first.
 
     Attributes:
         lm: The loaded model, from `configure_model` on.
@@ -37,12 +39,14 @@ class PersonaModule(LightningModule):
     lm: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
 
-    def __init__(self, lm: LMSpec) -> None:
+    def __init__(self, lm: LMSpec, init_from: str | None = None) -> None:
         super().__init__()
         # Collects the arguments of the subclass; what is kept of them is plain and goes into the header.
         self.save_hyperparameters(logger=False)
         self.lm_spec = lm
+        self.init_from = init_from
         self.model_hash: str | None = None
+        self.start_hash: str | None = None
 
     @property
     def method(self) -> str:
@@ -58,8 +62,14 @@ class PersonaModule(LightningModule):
         if self.model_hash is not None:
             return
         self.tokenizer = load_tokenizer(self.lm_spec)
-        self.lm = load_model(self.lm_spec)
-        self.model_hash = model_hash(self.lm)
+        if self.init_from is None:
+            self.lm = load_model(self.lm_spec)
+            self.model_hash = model_hash(self.lm)
+            return
+        from lightning_modules.starting import start_model  # which rebuilds modules, and so needs this file
+
+        start = start_model(self.init_from, self.lm_spec)
+        self.lm, self.model_hash, self.start_hash = start.lm, start.model_hash, start.file_hash
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """The trained tensors; the frozen ones of the language model are left out."""
@@ -90,6 +100,7 @@ class PersonaModule(LightningModule):
             "method": self.method,
             "model": self.lm_spec.name,
             "model_hash": self.model_hash,
+            "start_hash": self.start_hash,
             "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
             "settings": {name: plain(value) for name, value in self.hparams.items()},
         }
@@ -120,6 +131,15 @@ class PersonaModule(LightningModule):
                 expected=f"{self.lm_spec.name} ({str(self.model_hash)[:12]})",
                 got=f"{header.get('model')} ({str(header.get('model_hash'))[:12]})",
                 fix="set model.init_args.lm.name to the model of the checkpoint, or give another checkpoint",
+            )
+        if self.start_hash is not None and header.get("start_hash") != self.start_hash:
+            raise InputError(
+                "the adapter of the checkpoint was trained on top of another start",
+                file=self.init_from,
+                field="ckpt_path",
+                expected=f"the start it was trained from ({str(header.get('start_hash'))[:12]})",
+                got=self.start_hash[:12],
+                fix=f"put the checkpoint that the run began with back in its place, {self.init_from}",
             )
 
 

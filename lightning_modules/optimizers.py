@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
+from lightning.pytorch import LightningModule
 from torch import nn
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW, Muon, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from lightning_modules.schedules import warmup_cosine
 
 
 class JointOptimizer(Optimizer):
@@ -54,6 +60,55 @@ def decayed_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any
         {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def adamw_on_schedule(
+    module: LightningModule,
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    betas: tuple[float, float],
+    warmup_steps: int,
+    final_share: float,
+) -> dict[str, Any]:
+    """AdamW over what a module trains, with warmup and a cosine over the steps its Trainer is set to run.
+
+    Args:
+        module: The module, attached to its Trainer.
+        learning_rate: Peak learning rate.
+        weight_decay: Decay of the matrices.
+        betas: Memory of the two moments.
+        warmup_steps: Optimizer steps until the peak.
+        final_share: Share of the peak that is left at the end.
+
+    Returns:
+        What `configure_optimizers` returns.
+    """
+    # The fused step undoes the scaling of 16-bit gradients itself, after they would have been clipped.
+    fused = module.trainer.precision != "16-mixed"
+    optimizer = AdamW(decayed_groups(module, weight_decay), lr=learning_rate, betas=betas, fused=fused)
+    total = int(module.trainer.estimated_stepping_batches)
+    factor = partial(warmup_cosine, total_steps=total, warmup_steps=warmup_steps, final_share=final_share)
+    return {
+        "optimizer": optimizer,
+        "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step", "name": "learning_rate"},
+    }
+
+
+def clip_and_log(module: LightningModule, optimizer: Optimizer, value: float | None, algorithm: str | None) -> None:
+    """Clip the norm over everything trained, and log it; Lightning's own way refuses fused optimisers.
+
+    Args:
+        module: Logs the norm.
+        optimizer: Knows what is trained.
+        value: Largest norm, or where values are clipped, largest value; None clips nothing.
+        algorithm: `value` or `norm`, the latter where it is left out.
+    """
+    if algorithm == "value":
+        module.clip_gradients(optimizer, value, algorithm)
+        return
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    module.log("train/gradient_norm", clip_grad_norm_(trained, value or float("inf")))
 
 
 def muon_with_adamw(

@@ -9,16 +9,16 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel
 
 from lightning_modules.base import PersonaModule
-from lightning_modules.optimizers import decayed_groups, muon_with_adamw
+from lightning_modules.optimizers import clip_and_log, decayed_groups, muon_with_adamw
 from lightning_modules.schedules import warmup_cosine
 from lm.loading import LMSpec
 from lm.packing import PackedBatch
+from lm.target_log_probs import target_log_probs
 
 
 class SFTModule(PersonaModule):
@@ -39,6 +39,7 @@ class SFTModule(PersonaModule):
         final_share: Share of the peak learning rate that is left at the end.
         compile_up_to: Rows up to this width run through torch.compile, which takes half a minute per width and then
             saves a quarter of each step; 0 compiles nothing.
+        init_from: A run or checkpoint to begin with; the model as it is stored where it is left out.
     """
 
     def __init__(
@@ -54,8 +55,9 @@ class SFTModule(PersonaModule):
         warmup_steps: int = 100,
         final_share: float = 0.0,
         compile_up_to: int = 0,
+        init_from: str | None = None,
     ) -> None:
-        super().__init__(lm)
+        super().__init__(lm, init_from)
         self.prompt_weight = prompt_weight
         self.full_answer = full_answer
         self.optimizer = optimizer
@@ -107,13 +109,8 @@ class SFTModule(PersonaModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the norm over everything trained, and log it; Lightning's own way refuses fused optimisers."""
-        if gradient_clip_algorithm == "value":
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-            return
-        trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        norm = clip_grad_norm_(trained, gradient_clip_val or float("inf"))
-        self.log("train/gradient_norm", norm)
+        """Clip the norm over everything trained, and log it."""
+        clip_and_log(self, optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def _optimizer(self) -> Optimizer:
         if self.optimizer == "adamw":
@@ -139,6 +136,8 @@ class SFTModule(PersonaModule):
         return [] if head is None else list(head.parameters())
 
     def _total_loss(self, batch: PackedBatch, weights: Tensor) -> Tensor:
+        if self.prompt_weight == 0 and not self.compile_up_to:
+            return answers_loss(self.lm, batch.input_ids, batch.position_ids, weights)
         loss: Callable[..., Tensor] = summed_loss
         if batch.input_ids.shape[1] <= self.compile_up_to:
             # One compilation per width: a data module that pads to few widths keeps their number small.
@@ -162,3 +161,19 @@ def summed_loss(lm: PreTrainedModel, input_ids: Tensor, position_ids: Tensor, we
     logits = lm(input_ids=input_ids, position_ids=position_ids, use_cache=False).logits
     losses = F.cross_entropy(logits[:, :-1].float().flatten(0, 1), input_ids[:, 1:].flatten(), reduction="none")
     return losses @ weights[:, 1:].flatten()
+
+
+def answers_loss(lm: PreTrainedModel, input_ids: Tensor, position_ids: Tensor, weights: Tensor) -> Tensor:
+    """The same sum where most tokens weigh nothing: the output layer runs only where a target is to be predicted.
+
+    Args:
+        lm: A language model.
+        input_ids: Rows padded on the right, packed or not (B, T).
+        position_ids: Positions that start anew with every chat (B, T).
+        weights: Weight of each token as a target (B, T).
+
+    Returns:
+        A scalar.
+    """
+    targets = weights > 0
+    return -target_log_probs(lm, input_ids, targets, position_ids) @ weights[:, 1:][targets[:, 1:]]

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from files.errors import InputError
 from lightning_modules.answering import RowIntervention
 from lightning_modules.base import HEADER, PersonaModule
-from lm.loading import LMSpec, LoRASpec, freeze, load_model
+from lm.loading import LMSpec, freeze, load_model, without_adapter
 
 PACKAGE = "lightning_modules."
 OPTION = "--ckpt_path"
@@ -70,6 +70,25 @@ class TrainedMethod:
 
 
 def load_trained(path: str | Path, spec: LMSpec) -> TrainedMethod:
+    """Build the module of a checkpoint around a model, with its weights, ready to answer beside the base model.
+
+    Args:
+        path: The checkpoint.
+        spec: The model to put it on.
+
+    Returns:
+        The module in evaluation mode.
+
+    Raises:
+        InputError: If the file is no checkpoint, is damaged, or belongs to another module or model.
+    """
+    module = rebuilt(path, spec)
+    module.eval().requires_grad_(False)
+    base = module.lm if hasattr(module, "intervene") else freeze(load_model(without_adapter(spec)))
+    return TrainedMethod(module, base, module.lm)
+
+
+def rebuilt(path: str | Path, spec: LMSpec) -> PersonaModule:
     """Build the module of a checkpoint around a model and load its weights.
 
     The checkpoint says which module of this project it belongs to and what it was built with; the model is the one
@@ -80,7 +99,7 @@ def load_trained(path: str | Path, spec: LMSpec) -> TrainedMethod:
         spec: The model to put it on.
 
     Returns:
-        The module in evaluation mode.
+        The module.
 
     Raises:
         InputError: If the file is no checkpoint, is damaged, or belongs to another module or model.
@@ -103,11 +122,11 @@ def load_trained(path: str | Path, spec: LMSpec) -> TrainedMethod:
         module.on_load_checkpoint(checkpoint)
         module.load_state_dict(checkpoint["state_dict"])
     except InputError as error:
-        error.file, error.field = path, OPTION
+        # What is wrong with the run that this one began with keeps its own place.
+        if error.field in (None, "ckpt_path"):
+            error.file, error.field = path, OPTION
         raise
-    module.eval().requires_grad_(False)
-    base = module.lm if hasattr(module, "intervene") else freeze(load_model(replace(spec, lora=None)))
-    return TrainedMethod(module, base, module.lm)
+    return module
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -165,9 +184,20 @@ def _built(class_path: str, settings: dict[str, Any], spec: LMSpec) -> PersonaMo
     if not (isinstance(kind, type) and issubclass(kind, PersonaModule)):
         raise ValueError(f"it names {class_path}, which is no trained module")
     trained_on = settings.pop("lm", None) or {}
-    lora = trained_on.get("lora") if isinstance(trained_on, Mapping) else None
-    adapted = replace(spec, lora=LoRASpec(**dict(lora)) if lora else None)
+    tokens = trained_on.get("new_tokens")
+    if (tokens or []) != (spec.new_tokens or []):
+        raise InputError(
+            "the checkpoint was trained with other new tokens",
+            field=f"{OPTION}, model.init_args.lm.new_tokens",
+            expected=str(tokens or []),
+            got=spec.new_tokens or [],
+            fix="set model.init_args.lm.new_tokens to those of the checkpoint",
+        )
+    adapters = {name: _typed(trained_on.get(name), get_type_hints(LMSpec)[name]) for name in ("lora", "peft")}
+    adapted = replace(spec, **adapters)
     hints = get_type_hints(kind.__init__)
+    if not any(adapters.values()) or "init_from" not in hints:
+        settings.pop("init_from", None)  # all weights are in the checkpoint
     return kind(lm=adapted, **{name: _typed(value, hints.get(name)) for name, value in settings.items()})
 
 
@@ -175,6 +205,7 @@ def _typed(value: Any, hint: Any) -> Any:
     """A plain setting as what the constructor expects: groups of settings as their data class, fixed lists as tuples.
 
     Example:
+        >>> from lm.adapters import LoRASpec
         >>> _typed({"r": 4}, LoRASpec | None).r, _typed([1, 2], tuple[int, int])
         (4, (1, 2))
     """

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -12,7 +10,6 @@ import torch
 from torch import Tensor
 from transformers import (
     GenerationConfig,
-    LogitsProcessor,
     LogitsProcessorList,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -23,7 +20,10 @@ from transformers import (
 from files.errors import InputError
 from lm.chat import Chat, encode_prompts
 from lm.passes import ForwardRows, Steering, check_length, evaluating, padded
+from lm.sampling import RowSampler, draw_tokens, row_uniforms
 from lm.template import ROLES, answer_separator, closing_token
+
+__all__ = ["NextTurn", "RowSampler", "draw_tokens", "generate", "generate_ids", "stop_tokens", "texts_of"]
 
 _NEXT_TURN = re.compile(r"\n(?:" + "|".join(ROLES) + "):")
 # Tokens read back to see a new turn begin, and to decode the first new token as it reads after the prompt.
@@ -72,15 +72,63 @@ def generate(
         InputError: A chat is malformed, an option out of range, or a prompt with its answer longer than the model can
             read.
     """
+    encoded = encode_prompts(tokenizer, prompts)
+    written = generate_ids(
+        model,
+        tokenizer,
+        encoded,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+        batch_size=batch_size,
+        steering=steering,
+        cached=cached,
+    )
+    return texts_of(model, tokenizer, encoded, written, prompts)
+
+
+def generate_ids(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    encoded: Sequence[list[int]],
+    *,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int,
+    batch_size: int,
+    steering: Steering | None = None,
+    cached: bool = True,
+) -> list[list[int]]:
+    """The tokens a model writes after prompts, as in `generate`, up to and with the token that ends a text.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        encoded: Token ids of each prompt.
+        max_new_tokens: Most tokens of one answer.
+        temperature: 0 takes the likeliest token, higher values sample.
+        top_p: Sample from the smallest set of likeliest tokens with at least this probability.
+        seed: Seed of the sampling.
+        batch_size: Most rows computed at once.
+        steering: What steers each prompt; its keys are in the order of the prompts.
+        cached: Keep the states of what was read; else read everything anew for every token.
+
+    Returns:
+        The new ids of each prompt; the last one ends the text unless it was cut off at its longest.
+
+    Raises:
+        InputError: An option is out of range, or a prompt with its answer longer than the model can read.
+    """
     _check_options(max_new_tokens, temperature, top_p, batch_size)
     if steering is not None:
-        steering.check(len(prompts))
-    encoded = encode_prompts(tokenizer, prompts)
+        steering.check(len(encoded))
     check_length(model, max(map(len, encoded), default=0) + max_new_tokens, "a prompt with its answer")
-    uniforms = _uniforms(encoded, max_new_tokens, seed)
+    uniforms = row_uniforms(encoded, max_new_tokens, seed)
     order = sorted(range(len(encoded)), key=lambda row: (len(encoded[row]), row))
-    texts = [""] * len(encoded)
-    stops = _stops(model, tokenizer)
+    written: list[list[int]] = [[] for _ in encoded]
+    stops = stop_tokens(model, tokenizer)
     with evaluating(model), _own_settings(model, tokenizer, max_new_tokens, cached) as inner:
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
@@ -96,32 +144,33 @@ def generate(
                     ),
                 )
             for row, new in zip(rows, output[:, ids.shape[1] :].tolist(), strict=True):
-                end = next((place for place, token in enumerate(new) if token in stops), len(new))
-                texts[row] = _text(tokenizer, encoded[row], new[:end], prompts[row])
-    return texts
+                end = next((place + 1 for place, token in enumerate(new) if token in stops), len(new))
+                written[row] = new[:end]
+    return written
 
 
-class RowSampler(LogitsProcessor):
-    """Draws one token per row from the row's own random numbers, and leaves that token alone possible.
+def texts_of(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    encoded: Sequence[list[int]],
+    written: Sequence[list[int]],
+    prompts: Sequence[Chat],
+) -> list[str]:
+    """What was written as text, without the token that ended it.
 
     Args:
-        uniforms: A random number in [0, 1) for each row and step (B, steps).
-        prompt_width: Width of the prompts, from which the step is counted.
-        temperature: Divides the logits.
-        top_p: Smallest total probability of the likeliest tokens that are drawn from.
+        model: The model that wrote it.
+        tokenizer: Its tokenizer.
+        encoded: Token ids of each prompt.
+        written: What `generate_ids` returned for them.
+        prompts: The prompts.
     """
-
-    def __init__(self, uniforms: Tensor, prompt_width: int, temperature: float, top_p: float) -> None:
-        self.uniforms = uniforms
-        self.prompt_width = prompt_width
-        self.temperature = temperature
-        self.top_p = top_p
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Logits (B, V) that are 0 for the token drawn and -inf for the others."""
-        uniform = self.uniforms[:, input_ids.shape[1] - self.prompt_width]
-        drawn = draw_tokens(scores, uniform.to(scores.device), self.temperature, self.top_p)
-        return torch.full_like(scores, -torch.inf).scatter(-1, drawn.unsqueeze(-1), 0.0)
+    stops = set(stop_tokens(model, tokenizer))
+    texts = []
+    for before, new, chat in zip(encoded, written, prompts, strict=True):
+        kept = new[:-1] if new and new[-1] in stops else new
+        texts.append(_text(tokenizer, before, kept, chat))
+    return texts
 
 
 class NextTurn(StoppingCriteria):
@@ -143,26 +192,6 @@ class NextTurn(StoppingCriteria):
         return torch.tensor(done, device=input_ids.device)
 
 
-def draw_tokens(logits: Tensor, uniform: Tensor, temperature: float, top_p: float) -> Tensor:
-    """Sample one token per row (B,) from logits (B, V), given one random number per row (B,).
-
-    The tokens are laid out by falling probability, and the one under the random number is taken.
-
-    >>> logits = torch.tensor([[0.0, 2.0, 1.0]])
-    >>> [int(draw_tokens(logits, torch.tensor([u]), 1.0, 1.0)) for u in (0.0, 0.7, 0.95)]
-    [1, 2, 0]
-    >>> int(draw_tokens(logits, torch.tensor([0.95]), 1.0, top_p=0.6))
-    1
-    """
-    probabilities, tokens = (logits.float() / temperature).softmax(-1).sort(dim=-1, descending=True, stable=True)
-    cumulative = probabilities.cumsum(-1)
-    # A token stays in the set as long as the likelier ones fall short of top_p; the likeliest always does.
-    kept = ((cumulative - probabilities) < top_p).sum(-1, keepdim=True)
-    target = uniform.unsqueeze(-1) * cumulative.gather(-1, kept - 1)
-    place = torch.minimum((cumulative <= target).sum(-1, keepdim=True), kept - 1)
-    return tokens.gather(-1, place).squeeze(-1)
-
-
 def _check_options(max_new_tokens: int, temperature: float, top_p: float, batch_size: int) -> None:
     for name, value, fits, expected in (
         ("max_new_tokens", max_new_tokens, max_new_tokens >= 1, "1 or more"),
@@ -172,19 +201,6 @@ def _check_options(max_new_tokens: int, temperature: float, top_p: float, batch_
     ):
         if not fits:
             raise InputError("option out of range", field=name, expected=expected, got=value)
-
-
-def _uniforms(encoded: Sequence[Sequence[int]], steps: int, seed: int) -> Tensor:
-    """A random number in [0, 1) for each prompt and step (N, steps)."""
-    seen: Counter[tuple[int, ...]] = Counter()
-    numbers = torch.empty(len(encoded), steps)
-    for row, ids in enumerate(encoded):
-        name = tuple(ids)
-        digest = hashlib.sha256(repr((seed, name, seen[name])).encode()).digest()
-        seen[name] += 1
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-        numbers[row] = torch.rand(steps, generator=generator)
-    return numbers
 
 
 @contextmanager
@@ -201,7 +217,7 @@ def _own_settings(
             max_new_tokens=max_new_tokens,
             do_sample=False,
             use_cache=cached,
-            eos_token_id=_stops(inner, tokenizer) or None,
+            eos_token_id=stop_tokens(inner, tokenizer) or None,
             pad_token_id=0 if pad is None else pad,
         )
         yield inner
@@ -209,7 +225,7 @@ def _own_settings(
         inner.generation_config = stored
 
 
-def _stops(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The tokens that end a text: those the model and the tokenizer name, and the one the layout ends a turn with."""
     stored = model.generation_config.eos_token_id if model.generation_config is not None else None
     stops = {*([stored] if isinstance(stored, int) else stored or [])}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import nn
@@ -23,29 +22,13 @@ from transformers import (
 )
 
 from files.errors import InputError
+from lm.adapters import LoRASpec, PeftSpec, add_tokens, make_room, seeded, with_adapter
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
 
 _SAMPLES_PER_TENSOR = 64
 # Loaders of weights, tokenizers and settings report what a user got wrong in all of these ways.
 _LOADING_FAULTS = (OSError, ValueError, ImportError, RuntimeError)
-
-
-@dataclass
-class LoRASpec:
-    """A low-rank adapter to train beside the frozen weights (through peft).
-
-    Attributes:
-        r: Rank of the adapter.
-        alpha: Its scale; the update is multiplied by alpha / r.
-        dropout: Share of the adapter's inputs dropped in training.
-        target_modules: Names of the linear layers to adapt, such as q_proj; all of them where it is left out.
-    """
-
-    r: int = 8
-    alpha: float = 16.0
-    dropout: float = 0.0
-    target_modules: list[str] | None = None
 
 
 @dataclass
@@ -57,7 +40,9 @@ class LMSpec:
         dtype: Number format of the weights; auto takes the one they are stored in.
         attn_implementation: How attention is computed; the model's own choice where it is left out.
         quantization: Load the weights in 4 or 8 bits (needs the quant extra).
-        lora: Adapter to train; none where it is left out.
+        lora: Low-rank adapter to train; none where it is left out.
+        peft: Any other adapter to train, in place of lora.
+        new_tokens: Texts that become tokens of their own, such as <TIME-I>; their embeddings begin as the mean of all.
         random_init: Take only the settings from the folder and draw the weights at random.
         revision: Branch, tag or commit on the hub.
         sites: Names of the modules inside a block, for an architecture that is not known (see lm.sites).
@@ -70,6 +55,8 @@ class LMSpec:
     attn_implementation: Literal["sdpa", "eager", "flash_attention_2"] | None = None
     quantization: Literal["4bit", "8bit"] | None = None
     lora: LoRASpec | None = None
+    peft: PeftSpec | None = None
+    new_tokens: list[str] | None = None
     random_init: bool = False
     revision: str | None = None
     sites: dict[str, Any] | None = None
@@ -88,11 +75,42 @@ def load_model(spec: LMSpec) -> PreTrainedModel:
             not suit the model.
     """
     _check_folder(spec.name, "config.json")
-    with _explained(spec.name, "the model cannot be loaded"):
+    with explained(spec.name, "the model cannot be loaded"):
         model = _random_model(spec) if spec.random_init else _stored_model(spec)
-    if spec.lora is not None:
-        model = _with_adapter(model, spec.lora, spec)
-    return model.eval()
+    tokens: list[int] = []
+    if spec.new_tokens:
+        tokenizer = load_tokenizer(spec)
+        make_room(model, tokenizer, spec.new_tokens)
+        tokens = tokenizer.convert_tokens_to_ids(spec.new_tokens)
+    return adapted(model, spec, tokens).eval()
+
+
+def adapted(model: PreTrainedModel, spec: LMSpec, new_tokens: Sequence[int] = ()) -> PreTrainedModel:
+    """A model with the adapter of a spec, or as it is where there is none.
+
+    Args:
+        model: The model.
+        spec: Names the adapter and its seed.
+        new_tokens: Ids of the spec's new tokens, whose embeddings an adapter trains as well.
+
+    Raises:
+        InputError: The adapter does not fit the model, or there are two.
+    """
+    if spec.lora is not None and spec.peft is not None:
+        raise InputError("two adapters are named", field="lm.peft", expected="lora or peft", fix="remove one of them")
+    adapter = spec.lora or spec.peft
+    if adapter is None:
+        return model
+    return with_adapter(model, adapter, spec.seed, new_tokens, bits=spec.quantization is not None)
+
+
+def without_adapter(spec: LMSpec) -> LMSpec:
+    """The spec of the same model as it is without an adapter.
+
+    >>> without_adapter(LMSpec("model", lora=LoRASpec())).lora is None
+    True
+    """
+    return replace(spec, lora=None, peft=None)
 
 
 def load_tokenizer(spec: LMSpec) -> PreTrainedTokenizerBase:
@@ -103,7 +121,7 @@ def load_tokenizer(spec: LMSpec) -> PreTrainedTokenizerBase:
     """
     name = spec.tokenizer or spec.name
     _check_folder(name, "tokenizer_config.json")
-    with _explained(name, "the tokenizer cannot be loaded"):
+    with explained(name, "the tokenizer cannot be loaded"):
         tokenizer = AutoTokenizer.from_pretrained(name, revision=spec.revision, trust_remote_code=False)
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
@@ -114,6 +132,8 @@ def load_tokenizer(spec: LMSpec) -> PreTrainedTokenizerBase:
             )
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
+    if spec.new_tokens:
+        add_tokens(tokenizer, spec.new_tokens)
     return tokenizer
 
 
@@ -138,7 +158,7 @@ def model_hash(model: PreTrainedModel | str | Path) -> str:
     if isinstance(model, str | Path):
         model = load_model(LMSpec(str(model), dtype="auto"))
     digest = hashlib.sha256(repr(_shape_settings(model.config)).encode())
-    weights = {_plain_name(name): weight for name, weight in model.named_parameters() if "lora_" not in name}
+    weights = {_plain_name(name): weight for name, weight in model.named_parameters() if not _is_adapters(name)}
     for name in sorted(weights):
         flat = weights[name].detach().reshape(-1)
         step = max(1, flat.numel() // _SAMPLES_PER_TENSOR)
@@ -177,7 +197,7 @@ def _random_model(spec: LMSpec) -> PreTrainedModel:
         )
     config = AutoConfig.from_pretrained(spec.name, revision=spec.revision, trust_remote_code=False)
     dtype = config.dtype or torch.float32 if spec.dtype == "auto" else getattr(torch, spec.dtype)
-    with _seeded(spec.seed):
+    with seeded(spec.seed):
         return AutoModelForCausalLM.from_config(
             config, dtype=dtype, attn_implementation=spec.attn_implementation, trust_remote_code=False
         )
@@ -203,33 +223,6 @@ def _quantization(spec: LMSpec) -> Any:
     return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute)
 
 
-def _with_adapter(model: PreTrainedModel, lora: LoRASpec, spec: LMSpec) -> PreTrainedModel:
-    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-
-    if spec.quantization is not None:
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    config = LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.target_modules or "all-linear",
-        fan_in_fan_out=model.config.model_type == "gpt2",
-        task_type="CAUSAL_LM",
-    )
-    try:
-        with _seeded(spec.seed), warnings.catch_warnings():
-            # peft 0.21 still asks for an attribute that transformers 5.23 has renamed.
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-            return cast(PreTrainedModel, get_peft_model(model, config))
-    except ValueError as error:
-        raise InputError(
-            f"the adapter does not fit the model: {error}",
-            field="lora",
-            got=lora.target_modules,
-            fix="name linear layers of this model in lora.target_modules",
-        ) from error
-
-
 def _check_folder(name: str, needed: str) -> None:
     """Refuse a folder that is not there or not a model, before the hub is asked for a model of that name."""
     folder = Path(name).expanduser()
@@ -247,7 +240,7 @@ def _check_folder(name: str, needed: str) -> None:
 
 
 @contextmanager
-def _explained(name: str, problem: str) -> Iterator[None]:
+def explained(name: str, problem: str) -> Iterator[None]:
     """Turn the libraries' loading failures into one message for the user."""
     try:
         yield
@@ -266,14 +259,6 @@ def _explained(name: str, problem: str) -> Iterator[None]:
         raise InputError(f"{problem}: {error}", file=name, fix="fetch or write the weights again") from error
 
 
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Draw from a seed inside the block and leave the program's own random state as it was."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield
-
-
 def _shape_settings(config: PreTrainedConfig) -> list[tuple[str, object]]:
     """The settings that no weight's shape tells, in an order of their own."""
     text = config.get_text_config()
@@ -283,4 +268,12 @@ def _shape_settings(config: PreTrainedConfig) -> list[tuple[str, object]]:
 
 def _plain_name(name: str) -> str:
     """A parameter's name in the model without adapters."""
-    return name.removeprefix("base_model.model.").replace(".base_layer.", ".")
+    plain = name.removeprefix("base_model.model.")
+    for added in (".base_layer", ".token_adapter", ".original_module"):
+        plain = plain.replace(added, "")
+    return plain
+
+
+def _is_adapters(name: str) -> bool:
+    """Whether a parameter belongs to an adapter, whose names all say which one."""
+    return "lora_" in name or ".default" in name

@@ -19,11 +19,13 @@ from typing import Any
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
 import torch
+import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECORDED = Path(__file__).with_name("trajectories.json")
 STEPS = 20
+RUNS, STAND_INS = "runs", Path(__file__).with_name("annotation")
 
 
 class Losses(Callback):
@@ -45,6 +47,24 @@ def quickstarts() -> dict[str, Path]:
     """The quickstart of every method that learns by gradient (its recipe sets a learning rate), by its folder."""
     paths = sorted(REPOSITORY.glob("configs/*/quickstart.yaml"))
     return {path.parent.name: path for path in paths if "learning_rate:" in path.read_text(encoding="utf-8")}
+
+
+def stand_ins(config: Path) -> dict[str, str]:
+    """What a recipe reads from other runs, replaced: data by small files of the same form, a start by the plain model.
+
+    Args:
+        config: The recipe.
+
+    Returns:
+        Option to value; empty where the recipe needs no other run.
+    """
+    settings = yaml.safe_load(config.read_text(encoding="utf-8"))
+    given = settings["data"].get("init_args", {})
+    files = {key: Path(value) for key, value in given.items() if str(value).startswith(f"{RUNS}/")}
+    replaced = {f"data.init_args.{key}": str(STAND_INS / path.name) for key, path in files.items()}
+    if settings["model"]["init_args"].get("init_from"):
+        replaced["model.init_args.init_from"] = "null"
+    return replaced
 
 
 def losses_of(config: Path, folder: Path) -> list[float]:
@@ -70,7 +90,8 @@ def losses_of(config: Path, folder: Path) -> list[float]:
         "enable_progress_bar": "false",
         "enable_model_summary": "false",
     }
-    arguments = [part for key, value in options.items() for part in (f"--trainer.{key}", value)]
+    named = {f"trainer.{key}": value for key, value in options.items()} | stand_ins(config)
+    arguments = [part for key, value in named.items() for part in (f"--{key}", value)]
     recorder = f"--trainer.callbacks+={Losses.__module__}.{Losses.__qualname__}"
     here = Path.cwd()
     os.chdir(REPOSITORY)

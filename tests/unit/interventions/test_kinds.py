@@ -239,11 +239,11 @@ def test_compiled_models_are_steered():
 
 
 def test_adapted_models_are_steered():
-    from lm.loading import LMSpec, LoRASpec, _with_adapter
+    from lm.adapters import LoRASpec, with_adapter
 
     model = random_model()
     want = logits(model, GIVEN, combined(places_of(model)))
-    adapted = _with_adapter(model, LoRASpec(target_modules=["o_proj", "down_proj"]), LMSpec("none")).eval()
+    adapted = with_adapter(model, LoRASpec(target_modules=["o_proj", "down_proj"]), seed=0).eval()
     got = logits(adapted, GIVEN, combined(places_of(adapted)))
     torch.testing.assert_close(got, want)
 

@@ -7,9 +7,10 @@ import torch
 from transformers import PreTrainedModel
 
 from files.errors import InputError
+from lm.adapters import LoRASpec
 from lm.chat import Chat, encode_prompts
 from lm.generation import NextTurn, draw_tokens, generate
-from lm.loading import LMSpec, LoRASpec, load_model
+from lm.loading import LMSpec, load_model
 from lm.passes import ForwardRows, Steering
 from tests.models import ARCHITECTURES, Architecture, byte_tokenizer, random_model
 from tests.unit.lm.test_scoring import _shift, _windowed

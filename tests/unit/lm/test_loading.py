@@ -8,7 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from files.errors import InputError
 from lm import loading
-from lm.loading import LMSpec, LoRASpec, freeze, load_model, load_tokenizer, model_hash
+from lm.adapters import LoRASpec
+from lm.loading import LMSpec, freeze, load_model, load_tokenizer, model_hash
 from tests.models import ARCHITECTURES, Architecture, random_model
 
 IDS = torch.arange(3, 13).unsqueeze(0)

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from transformers import OPTConfig, OPTForCausalLM
 
 from files.errors import InputError
-from lm.loading import LMSpec, LoRASpec, load_model
+from lm.adapters import LoRASpec
+from lm.loading import LMSpec, load_model
 from lm.sites import Sites, is_conv1d, linear_widths, sites_of
 from tests.models import ARCHITECTURES, Architecture, random_model, tiny_config
 

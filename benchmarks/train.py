@@ -1,0 +1,107 @@
+"""Steps of SFT and DPO against TRL's trainers: time, memory, and whether both compute the same loss.
+
+`python -m benchmarks.train` (or `make bench-train`) writes `benchmarks/train.json`. A step is loss, gradients, clipping
+and AdamW on the same batch of the same random model of about 100 million parameters, in float32. Speeds are in tokens
+of the conversations per second, ours over TRL's, the median of interleaved pairs of steps in one process:
+
+- `sft_vs_trl`: the lower of full training and LoRA (`sft_full_vs_trl`, `sft_lora_vs_trl`), a conversation per row
+- `sft_packed_vs_trl`: full training with packing, against TRL without
+- `dpo_vs_trl`: the lower of full training and LoRA, each side with its usual reference: a copy, or the adapter off
+- `dpo_cached_vs_uncached`: ours with the reference worked out beforehand over ours with a copy of the model
+
+`<name>_memory` is the peak of resident memory of our step over TRL's, each in a process of its own, above what is held
+between steps. `max_loss_diff` is the largest difference of the losses of the first step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from benchmarks.memory import give_memory_back, peak_above
+from benchmarks.mend import seconds
+from benchmarks.training_sides import CONTESTS, Contest, contest
+from files.atomic import write_json
+from files.provenance import commit_hash, library_versions
+
+RESULT = Path(__file__).with_name("train.json")
+PAIRS = 5
+HEADLINES = {
+    "sft_vs_trl": ("sft_full", "sft_lora"),
+    "sft_packed_vs_trl": ("sft_packed",),
+    "dpo_vs_trl": ("dpo_full", "dpo_lora"),
+    "dpo_cached_vs_uncached": ("dpo_cached",),
+}
+
+
+def speeds(both: Contest, console: Console) -> dict[str, float]:
+    """Tokens per second of both sides, their ratio and the difference of their first losses."""
+    first = abs(both.ours() - both.theirs())
+    times = [(seconds(both.theirs), seconds(both.ours)) for _ in track(range(PAIRS), both.name, console=console)]
+    return {
+        "ratio": statistics.median(theirs / ours for theirs, ours in times),
+        "ours": both.tokens / statistics.median(ours for _, ours in times),
+        "theirs": both.tokens / statistics.median(theirs for theirs, _ in times),
+        "difference": first,
+    }
+
+
+def peak_of(name: str, side: str) -> float:
+    """Peak memory of one side's step, in mebibytes, measured in this process after a first step."""
+    give_memory_back()
+    both = contest(name, only=side)
+    step = both.ours if side == "ours" else both.theirs
+    step()
+    return peak_above(step)
+
+
+def main(arguments: list[str]) -> None:
+    """Run the benchmark, print its figures and write them down."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.train", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--peak-of", nargs=2, metavar=("CONTEST", "SIDE"), help="only measure memory, and print it")
+    parser.add_argument("--output", type=Path, default=RESULT, help="where the figures go (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    if options.peak_of:
+        Console(soft_wrap=True).print(json.dumps(peak_of(*options.peak_of)))
+        return
+    console = Console(stderr=True)
+    figures: dict[str, object] = {}
+    ratios: dict[str, float] = {}
+    differences = []
+    for name in CONTESTS:
+        found = speeds(contest(name), console)
+        ratios[name] = found["ratio"]
+        differences.append(found["difference"])
+        figures |= {f"{name}_tokens_per_second": found["ours"], f"{name}_tokens_per_second_other": found["theirs"]}
+    for name, sides in HEADLINES.items():
+        figures[name] = min(ratios[side] for side in sides)
+    figures |= {f"{name}_vs_trl": ratios[name] for name in CONTESTS if name.endswith(("full", "lora"))}
+    for name in track(CONTESTS, "memory", console=console):
+        peaks = {}
+        for side in ("ours", "theirs"):
+            command = [sys.executable, "-m", "benchmarks.train", "--peak-of", name, side]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+            peaks[side] = float(done.stdout.strip().splitlines()[-1])
+        figures[f"{name}_peak_mb"] = peaks["ours"]
+        figures[f"{name}_memory"] = peaks["ours"] / peaks["theirs"]
+    figures |= {
+        "max_loss_diff": max(differences),
+        "threads": torch.get_num_threads(),
+        "versions": library_versions(),
+        "commit": commit_hash(),
+    }
+    write_json(options.output, figures)
+    for label, value in figures.items():
+        console.print(f"{label:>36} {value:.4g}" if isinstance(value, float) else f"{label:>36} {value}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

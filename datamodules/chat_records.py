@@ -1,0 +1,188 @@
+"""Conversations and pairs of answers as JSON Lines in the conversational form that TRL reads, checked turn by turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from files.errors import InputError
+from files.readers import read_json_lines, require
+from lm.chat import Chat
+
+STAGE = "stage"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One conversation of a file.
+
+    Attributes:
+        row: Its line.
+        messages: Its turns.
+    """
+
+    row: int
+    messages: Chat
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One prompt with two answers.
+
+    Attributes:
+        row: Its line.
+        prompt: The turns before the answer; the last one is the user's.
+        chosen: The preferred answer.
+        rejected: The other one.
+    """
+
+    row: int
+    prompt: Chat
+    chosen: str
+    rejected: str
+
+
+@dataclass(frozen=True)
+class StageTags:
+    """Which token says what stage of life a character speaks at.
+
+    Attributes:
+        tags: From the `stage` of a record to its token; records without a stage have none.
+        new_tokens: Tokens that the model was given, which the tags must be among.
+    """
+
+    tags: Mapping[str, str]
+    new_tokens: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Refuse tags that the model would read as several pieces.
+
+        Raises:
+            InputError: A tag is not among the new tokens.
+        """
+        for stage, tag in self.tags.items():
+            if tag not in self.new_tokens:
+                raise InputError(
+                    f"the tag of stage {stage!r} is no token of the model",
+                    field="--data.init_args.stage_tags",
+                    expected=f"one of {list(self.new_tokens)}",
+                    got=tag,
+                    fix=f"add {tag} to model.init_args.lm.new_tokens",
+                )
+
+    def tagged(self, record: Mapping[str, Any], messages: Chat, file: str | Path, row: int) -> Chat:
+        """The turns with the tag of the record's stage in front of the system turn.
+
+        >>> StageTags({"early": "<T>"}).tagged({"stage": "early"}, [{"role": "user", "content": "Hi"}], "a.jsonl", 1)
+        [{'role': 'system', 'content': '<T>'}, {'role': 'user', 'content': 'Hi'}]
+
+        Raises:
+            InputError: The stage has no tag.
+        """
+        stage = record.get(STAGE)
+        if not self.tags or stage is None:
+            return messages
+        if stage not in self.tags:
+            raise InputError(
+                "is a stage without a tag", file=file, row=row, field=STAGE, expected=f"one of {list(self.tags)}",
+                got=stage, fix="add it to data.init_args.stage_tags",
+            )  # fmt: skip
+        if messages and messages[0]["role"] == "system":
+            first = {"role": "system", "content": f"{self.tags[stage]} {messages[0]['content']}"}
+            return [first, *messages[1:]]
+        return [{"role": "system", "content": self.tags[stage]}, *messages]
+
+
+def read_conversations(file: str | Path, tags: StageTags) -> list[Conversation]:
+    """Read the conversations of a file: `messages` in every record, and perhaps a `stage`.
+
+    Raises:
+        InputError: The file cannot be read, holds none, or the turns of one are out of order.
+    """
+    conversations = []
+    for row, record in read_json_lines(file):
+        messages = turns(record, "messages", file, row, last="assistant")
+        conversations.append(Conversation(row, tags.tagged(record, messages, file, row)))
+    return _some(conversations, file, '{"messages": [...]}')
+
+
+def read_pairs(file: str | Path, tags: StageTags) -> list[Pair]:
+    """Read the pairs of a file: `prompt`, `chosen` and `rejected` in every record, and perhaps a `stage`.
+
+    Raises:
+        InputError: The file cannot be read, holds none, turns are out of order, or both answers of a pair are equal.
+    """
+    pairs = []
+    for row, record in read_json_lines(file):
+        prompt = turns(record, "prompt", file, row, last="user")
+        answers = [_answer(record, name, file, row) for name in ("chosen", "rejected")]
+        if answers[0].strip() == answers[1].strip():
+            raise InputError(
+                "both answers of the pair are equal", file=file, row=row, field="rejected",
+                expected="another answer than the chosen one", got=answers[1], fix="remove the pair, or correct it",
+            )  # fmt: skip
+        pairs.append(Pair(row, tags.tagged(record, prompt, file, row), *answers))
+    return _some(pairs, file, '{"prompt": [...], "chosen": [...], "rejected": [...]}')
+
+
+def turns(record: Mapping[str, Any], field: str, file: str | Path, row: int, last: str) -> Chat:
+    """The turns of a record: perhaps one of the system, then the user's and the assistant's in turn.
+
+    Args:
+        record: What was read.
+        field: The key of the list of messages.
+        file: Named in errors.
+        row: Named in errors.
+        last: Whose turn must be the last.
+
+    Raises:
+        InputError: There is none, one has no text, or they are out of order.
+    """
+    messages = require(record, field, list, file=file, row=row)
+    chat: Chat = []
+    for number, message in enumerate(messages):
+        place = f"{field}[{number}]"
+        if not isinstance(message, dict):
+            raise InputError("is not a message", file=file, row=row, field=place, expected="an object", got=message)
+        role = require(message, "role", str, file=file, row=row)
+        content = require(message, "content", str, file=file, row=row)
+        wanted = _next_roles(chat)
+        if role not in wanted:
+            raise InputError(
+                "roles are out of order", file=file, row=row, field=f"{place}.role",
+                expected=" or ".join(wanted), got=role,
+                fix="order the turns: perhaps one of the system, then user and assistant in turn",
+            )  # fmt: skip
+        chat.append({"role": role, "content": content})
+    if chat[-1]["role"] != last:
+        raise InputError(
+            "ends with the wrong turn", file=file, row=row, field=f"{field}[{len(chat) - 1}].role",
+            expected=last, got=chat[-1]["role"], fix=f"end it with the {last}'s turn",
+        )  # fmt: skip
+    return chat
+
+
+def _next_roles(chat: Chat) -> tuple[str, ...]:
+    """Who may speak next."""
+    if not chat:
+        return ("system", "user")
+    return ("assistant",) if chat[-1]["role"] == "user" else ("user",)
+
+
+def _answer(record: Mapping[str, Any], field: str, file: str | Path, row: int) -> str:
+    """The text of an answer, given as one message of the assistant."""
+    messages = require(record, field, list, file=file, row=row)
+    if len(messages) != 1 or not isinstance(messages[0], dict) or messages[0].get("role") != "assistant":
+        raise InputError(
+            "is not one answer", file=file, row=row, field=field, expected="one message of the assistant", got=messages
+        )
+    return require(messages[0], "content", str, file=file, row=row)
+
+
+def _some(records: list[T], file: str | Path, form: str) -> list[T]:
+    if not records:
+        raise InputError("holds no record", file=file, expected=f"a line such as {form}", fix="give another file")
+    return records

@@ -1,0 +1,101 @@
+"""Prompts to be answered, from JSON Lines files: for training on rewards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datamodules.base import ChatDataModule, ResumableLoader
+from datamodules.chat_records import StageTags, turns
+from files.errors import InputError
+from files.readers import read_json_lines
+from lm.chat import Chat
+from lm.loading import LMSpec
+from lm.prompt_batch import PromptBatch
+
+Prompt = tuple[Chat, dict[str, Any]]
+
+
+class PromptDataModule(ChatDataModule):
+    """Prompts from a JSON Lines file: `prompt` in every record, or `messages`, whose last answer is left out.
+
+    All other keys of a record are handed to the rewards.
+
+    Args:
+        lm: The language model; taken from the model's settings.
+        file: The prompts.
+        batch_size: Prompts per batch and process.
+        stage_tags: From the `stage` of a record to a token put before its system turn, as in DialogueDataModule.
+        seed: Seed of the order.
+        num_workers: Processes that prepare batches; 0 prepares them in the training process.
+    """
+
+    def __init__(
+        self,
+        lm: LMSpec,
+        file: str,
+        batch_size: int = 32,
+        stage_tags: dict[str, str] | None = None,
+        seed: int = 0,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(lm, batch_size=batch_size, seed=seed, num_workers=num_workers)
+        self.file = Path(file)
+        self.tags = StageTags(stage_tags or {}, tuple(lm.new_tokens or ()))
+        self.prompts: list[Prompt] = []
+
+    def setup(self, stage: str) -> None:  # noqa: ARG002 - there is one stage only
+        """Read and check the prompts.
+
+        Raises:
+            InputError: An option or a record is faulty.
+        """
+        if self.prompts:
+            return
+        check_batch_size(self.batch_size)
+        self.tags.check()
+        for row, record in read_json_lines(self.file):
+            key = "prompt" if "prompt" in record else "messages"
+            chat = turns(record, key, self.file, row, last="user" if key == "prompt" else "assistant")
+            chat = self.tags.tagged(record, chat if key == "prompt" else chat[:-1], self.file, row)
+            self.prompts.append((chat, {name: value for name, value in record.items() if name != key}))
+        if not self.prompts:
+            raise InputError("holds no prompt", file=self.file, expected='a line such as {"prompt": [...]}')
+
+    def train_dataloader(self) -> ResumableLoader:
+        """Prompts in an order of their own in every epoch."""
+        return prompt_loader(self.prompts, self.batch_size, self.seed, self.num_workers)
+
+
+def prompt_batch(prompts: Sequence[Prompt]) -> PromptBatch:
+    """A batch of prompts with what is known of each.
+
+    >>> batch = prompt_batch([([{"role": "user", "content": "Hi"}], {"answer": 4})])
+    >>> len(batch), batch.records[0]["answer"], len(batch.repeated(3))
+    (1, 4, 3)
+    """
+    return PromptBatch(tuple(chat for chat, _ in prompts), tuple(record for _, record in prompts))
+
+
+def prompt_loader(prompts: Sequence[Prompt], batch_size: int, seed: int, num_workers: int) -> ResumableLoader:
+    """Batches of one size, so that every batch takes as many optimizer steps.
+
+    Args:
+        prompts: The prompts; what is left of them at the end of an epoch is left out of it.
+        batch_size: Prompts per batch and process; fewer where there are not so many.
+        seed: Seed of the order.
+        num_workers: Processes that prepare batches.
+    """
+    size = min(batch_size, len(prompts))
+    return ResumableLoader(prompts, size, prompt_batch, seed=seed, drop_last=True, num_workers=num_workers)
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Refuse empty batches.
+
+    Raises:
+        InputError: There would be nothing in a batch.
+    """
+    if batch_size < 1:
+        raise InputError("is too small", field="--data.init_args.batch_size", expected="at least 1", got=batch_size)
