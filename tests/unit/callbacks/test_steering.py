@@ -15,6 +15,7 @@ from files.errors import InputError
 from lightning_modules.trained import load_trained
 from lm.loading import LMSpec, load_model
 from tests.editing import evaluate_edits, write_edit_data
+from tests.models import byte_tokenizer, random_model
 from tests.papi import DESCRIBING, ITEMS, evaluate_people, learn_people, people_data, write_papi
 
 pytestmark = [
@@ -59,6 +60,24 @@ def test_all_baselines_stand_in_one_table(tiny_lm_dir, folder, checkpoint, tmp_p
     assert len(lines) == 6 * 5 and {line["method"] for line in lines} == set(methods)
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "Methods side by side" in report and all(f"| {method} |" in report for method in methods)
+
+
+@pytest.mark.slow
+def test_a_published_person_stands_in_one_table(data_dir, tmp_path):
+    model = random_model()
+    model.config.max_position_embeddings = 8192
+    model.save_pretrained(tmp_path / "lm")
+    byte_tokenizer().save_pretrained(tmp_path / "lm")
+    people = {"data": {"people": 1}, "positions": "last", "strengths": [0.0, 2.0]}
+    checkpoint = learn_people(tmp_path / "lm", data_dir / "papi", tmp_path / "pas", **people)
+    evaluate_people(
+        tmp_path / "lm", data_dir / "papi", tmp_path / "run", baselines=[kind() for kind in EVERYTHING],
+        ckpt_path=str(checkpoint), data={"people": 1},
+    )  # fmt: skip
+    rows = results(tmp_path / "run")
+    methods = {"pas", "none", "few_shot", "personality_prompt", "random_heads", "pas_described"}
+    assert {method for method, _ in rows} == methods
+    assert all(rows[method, "alignment_error"]["n"] == 1 for method in methods)
 
 
 def test_a_method_answers_alone_as_in_company(tiny_lm_dir, folder, checkpoint, tmp_path):
