@@ -40,8 +40,12 @@ class Form:
     options: tuple[str, ...] = ()
 
 
+SAVING = {
+    "class_path": "lightning.pytorch.callbacks.ModelCheckpoint",
+    "init_args": {"every_n_train_steps": 2, "save_last": True},
+}
 SHORT = (
-    *("--trainer.max_steps", "9", "--trainer.callbacks.init_args.every_n_train_steps", "2"),
+    *("--trainer.max_steps", "9", "--trainer.callbacks", json.dumps([SAVING])),
     *("--data.init_args.batch_size", "2", "--trainer.accumulate_grad_batches", "2"),
     *(
         "--model.init_args.transform.rank",
