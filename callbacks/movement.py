@@ -21,7 +21,7 @@ JSON, TABLE = "movement.json", "movement.md"
 
 
 class MovementReport(Callback):
-    """Measures the methods of an evaluation on its first batch; stands after them under `trainer.callbacks`.
+    """Measures the methods of an evaluation on its first batch; stands beside them under `trainer.callbacks`.
 
     Writes `movement.json` and `movement.md` with the mean length of the change over the length of the residual stream,
     after every block, for each method and for each term of a sum, at the tokens where answers are made.
