@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -93,12 +94,12 @@ def kept_answers(folder: StepFolder, step: str) -> Iterator[None]:
     """Say on Ctrl-C that nothing is lost.
 
     Raises:
-        KeyboardInterrupt: As it came, with a note.
+        KeyboardInterrupt: As it came.
     """
     try:
         yield
-    except KeyboardInterrupt as stop:
-        stop.add_note(f"{step} goes on where it stopped when the same command is given again, from {folder.path}")
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{step} goes on where it stopped when the same command is given again ({folder.path})\n")
         raise
 
 

@@ -55,6 +55,7 @@ def address():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_built_in_model_answers_as_a_character(address, tmp_path, capsys):
     character, out = write_character(tmp_path / "ada"), tmp_path / "out"
     model = ["--base_url", address, "--model", str(MODEL), "--progress", "false", "--out", str(out), "--timeout", "60"]
