@@ -62,7 +62,7 @@ class IKE(SteeringCallback):
     def __init__(
         self,
         file: str = "assets/data/demonstrations/demonstrations.json",
-        count: int = 4,
+        count: int = 3,
         named: bool = True,
         turns: bool = False,
         seed: int = 0,
@@ -193,7 +193,7 @@ class RandomDemonstrations(IKE):
     def __init__(
         self,
         file: str = "assets/data/demonstrations/demonstrations.json",
-        count: int = 4,
+        count: int = 3,
         turns: bool = False,
         seed: int = 0,
     ) -> None:
