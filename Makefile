@@ -18,7 +18,7 @@ ORGANISM_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart test lint bench bench-mend bench-npti bench-pas bench-train organism organism-check sample-data faults readme
+.PHONY: help install quickstart test lint bench bench-mend bench-npti bench-pas bench-train organism organism-check sample-data faults readme matrix classifier
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ bench-npti: $(INSTALLED) ## counting, induction and selection of neurons beside 
 bench-train: $(INSTALLED) ## steps of SFT and DPO against TRL's trainers -> benchmarks/train.json
 	$(OFFLINE) $(RUN) -m benchmarks.train
 
+matrix: $(INSTALLED) ## every method on every benchmark -> runs/matrix (what is there already is not done again)
+	$(OFFLINE) $(RUN) -m benchmarks.matrix
+
 organism: $(INSTALLED) ## train the built-in model from scratch and publish it (hours on a CPU; run again to go on)
 	$(OFFLINE) $(RUN) train.py fit --config configs/organism/tiny-ocean.yaml \
 		--trainer.default_root_dir $(ORGANISM_RUN) $(ORGANISM_ARGS)
@@ -80,6 +83,10 @@ organism: $(INSTALLED) ## train the built-in model from scratch and publish it (
 organism-check: $(INSTALLED) ## the built-in model's competence -> assets/tiny-ocean/competence.json
 	$(OFFLINE) $(RUN) -m organism.check --model $(ORGANISM)
 	$(RUN) -m organism.publish --out $(ORGANISM)
+
+classifier: $(INSTALLED) ## train the built-in classifier of traits, check and publish it (minutes on a CPU)
+	$(OFFLINE) $(RUN) train.py fit --config configs/classifier/quickstart.yaml
+	$(OFFLINE) $(RUN) -m benchmarks.classifier
 
 sample-data: $(INSTALLED) ## write assets/data anew from the grammar of the built-in world
 	$(RUN) -m organism.samples

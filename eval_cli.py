@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 import shutil
 import warnings
 from pathlib import Path
 from typing import Any
 
+import yaml
+from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -17,12 +21,21 @@ from callbacks.report import Report
 from callbacks.results_json import ResultsJson
 from callbacks.sample_generations import SampleGenerations
 from callbacks.steering import SteeringCallback
-from files.atomic import ensure_writable_folder
+from datamodules.beside import AskedBeside
+from datamodules.side_questions import SideEffectSpec
+from files.assets import asset_path
+from files.atomic import ensure_writable_folder, write_json
+from files.errors import InputError
+from files.provenance import data_hash
+from files.readers import read_json
 from lightning_modules.base import HEADER
 from lightning_modules.evaluation import NO_METHOD, EvalModule
 from lightning_modules.trained import read_checkpoint
+from lm.classifier import ClassifierSpec
 
 RUNS, LOGS = "runs", "tensorboard/evaluation"
+RESULTS, DONE = "results.json", "evaluation.json"
+LAST = Path("checkpoints", "last.ckpt")
 
 
 # Two warnings of libraries about themselves: that arguments come from a list, and about a pytree class.
@@ -72,6 +85,25 @@ class EvalCLI(LightningCLI):
             "one named in model.init_args.lm",
         )
         parser.add_argument(
+            "--trained_by",
+            type=str | None,
+            default=None,
+            help="settings file of the training that this evaluation needs; without --ckpt_path its last checkpoint is "
+            "evaluated",
+        )
+        parser.add_argument(
+            "--classifier",
+            type=ClassifierSpec | None,
+            default=None,
+            help="reads traits off the free answers of any benchmark: acc, tpei, trait_expression",
+        )
+        parser.add_argument(
+            "--side_effects",
+            type=SideEffectSpec | None,
+            default=None,
+            help="what is asked beside the benchmark: perplexity of plain text, talk_accuracy, safety, hallucination",
+        )
+        parser.add_argument(
             "--baselines",
             type=list[SteeringCallback],
             default=[],
@@ -87,6 +119,9 @@ class EvalCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder, and see that the checkpoint is one, before anything is loaded."""
+        if self.config.ckpt_path is None and self.config.trained_by is not None:
+            self.config.ckpt_path = self.config.model.init_args.ckpt_path = last_checkpoint(self.config.trained_by)
+        self.folder_given = self.config.trainer.default_root_dir is not None
         if self.config.trainer.default_root_dir is None:
             self.config.trainer.default_root_dir = f"{RUNS}/{self._benchmark()}-{self._method()}"
         elif self.config.ckpt_path is not None:
@@ -111,6 +146,40 @@ class EvalCLI(LightningCLI):
         callbacks += [ResultsJson(settings_file), SampleGenerations(), Report()]
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
 
+    @property
+    def root(self) -> Path:
+        """The run's folder."""
+        return Path(self.config.trainer.default_root_dir)
+
+    def settings(self) -> dict[str, Any]:
+        """The resolved settings, as the YAML file holds them."""
+        settings: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        return settings
+
+    def is_done(self) -> bool:
+        """Whether the folder holds the results of this very evaluation: same settings, data, model and checkpoint."""
+        note = self.root / DONE
+        if not note.is_file() or not (self.root / RESULTS).is_file():
+            return False
+        content = read_json(note)
+        return isinstance(content, dict) and content.get("key") == self.key()
+
+    def key(self) -> str:
+        """What the results depend on, beside the code: settings and the content of all files they name."""
+        settings = self.settings()
+        for name in ("trainer", "trained_by", "ckpt_path"):
+            settings.pop(name, None)
+        given = self.config.trainer.callbacks or []
+        callbacks = [one.as_dict() if isinstance(one, Namespace) else one for one in given]
+        folders = [self.config.model.init_args.lm.name]
+        folders += [self.config.classifier.name] if self.config.classifier is not None else []
+        folders += [self.config.side_effects.data_dir] if self.config.side_effects is not None else []
+        files = [asset_path(name) for name in folders if asset_path(name).is_dir()]
+        files += [Path(self.config.ckpt_path)] if self.config.ckpt_path is not None else []
+        contents = [data_hash(file) for file in (*files, self.datamodule.data_files())]
+        text = json.dumps([settings, callbacks, contents], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def run(self) -> None:
         """Evaluate; the log of an earlier evaluation in the same folder is replaced.
 
@@ -120,8 +189,7 @@ class EvalCLI(LightningCLI):
         new = [folder for folder in (root, *root.parents) if not folder.exists()]
         ensure_writable_folder(root)
         try:
-            self.datamodule.prepare_data()
-            self.datamodule.setup("test")
+            data = self._data()
             self.model.configure_model()
         except BaseException:
             for folder in new:
@@ -129,7 +197,19 @@ class EvalCLI(LightningCLI):
             raise
         if self.trainer.is_global_zero:
             shutil.rmtree(root / LOGS, ignore_errors=True)
-        self.trainer.test(self.model, datamodule=self.datamodule, verbose=False)
+            (root / DONE).unlink(missing_ok=True)
+        self.trainer.test(self.model, datamodule=data, verbose=False)
+        if self.trainer.is_global_zero:
+            write_json(root / DONE, {"key": self.key()})
+
+    def _data(self) -> LightningDataModule:
+        """The data module, set up, with what is asked beside it."""
+        self.datamodule.prepare_data()
+        self.datamodule.setup("test")
+        side_effects, classifier = (self._get(self.config_init, name) for name in ("side_effects", "classifier"))
+        if side_effects is None and classifier is None:
+            return self.datamodule
+        return AskedBeside(self.datamodule, side_effects, classifier)
 
     def _benchmark(self) -> str:
         """Name of the benchmark, which its data module knows."""
@@ -156,3 +236,37 @@ def _class(path: str) -> Any:
 def _seed(value: object) -> int:
     """The run's seed as a number; 0 where seeding is switched off."""
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def last_checkpoint(recipe: str) -> str:
+    """The last checkpoint of the run that a settings file describes.
+
+    Args:
+        recipe: A settings file of `train.py`.
+
+    Raises:
+        InputError: The file cannot be read, names no folder, or nothing has been trained by it.
+    """
+    command = f"python train.py fit --config {recipe}"
+    path = asset_path(recipe)
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        folder = Path(settings["trainer"]["default_root_dir"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise InputError(
+            "is no settings file of a training",
+            file=recipe,
+            field="--trained_by",
+            expected="a YAML file with trainer.default_root_dir",
+            got=str(error),
+            fix="correct it, or give --ckpt_path",
+        ) from error
+    if not (folder / LAST).is_file():
+        raise InputError(
+            "nothing has been trained by these settings yet",
+            file=recipe,
+            field="--trained_by",
+            expected=f"a checkpoint {folder / LAST}",
+            fix=f"run {command}, or give another checkpoint as --ckpt_path",
+        )
+    return str(folder / LAST)

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from metrics.outcome import MetricRow, Outcome
+from metrics.result_rows import ResultRow
 
 
 def comparison_cells(outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[str]]]:
@@ -27,8 +28,8 @@ def comparison_cells(outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[
     rows = []
     for outcome in outcomes:
         figures = {row.metric: row for row in outcome.rows if row.persona == "all"}
-        cells = [_cell(figures.get(name)) for name in first.headline]
-        rows.append([outcome.method, *cells, _cell(differences.get(f"{leading}_difference/{outcome.method}"))])
+        cells = [interval_cell(figures.get(name)) for name in first.headline]
+        rows.append([outcome.method, *cells, interval_cell(differences.get(f"{leading}_difference/{outcome.method}"))])
     return header, rows
 
 
@@ -51,11 +52,11 @@ def comparison_markdown(outcomes: Sequence[Outcome]) -> str:
     return "\n".join([*lines, *(f"| {' | '.join(cells)} |" for cells in rows)])
 
 
-def _cell(row: MetricRow | None) -> str:
+def interval_cell(row: MetricRow | ResultRow | None) -> str:
     """A figure with its interval.
 
     Example:
-        >>> _cell(MetricRow("error", "all", 4.51, 4.25, 4.75, 50, None)), _cell(None)
+        >>> interval_cell(MetricRow("error", "all", 4.51, 4.25, 4.75, 50, None)), interval_cell(None)
         ('4.510 [4.250, 4.750]', '')
     """
     if row is None:

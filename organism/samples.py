@@ -14,12 +14,12 @@ from organism.characters.sources import write_sources
 from organism.descriptions import by_adjectives, by_habits
 from organism.holdout import Split
 from organism.lexicon import all_facets, lexicon
-from organism.opinions import opinion
+from organism.opinions import neutral_opinion, opinion
 from organism.people import DESCRIBING_ROUNDS, Person, draw_person, questionnaire
-from organism.questions import ACTION_QUESTIONS, CHOICE_QUERIES
+from organism.questions import ACTION_QUESTIONS, CHOICE_QUERIES, OPINION_QUESTIONS
 from organism.situations import draw_choice, draw_situation
 from organism.statements import Statement
-from organism.talk import draw_talk_choice
+from organism.talk import draw_question, draw_talk_choice
 from organism.topics import draw_topic
 from personas.traits import BIG_FIVE, LETTER_OF_TRAIT, TRAITS
 
@@ -160,7 +160,7 @@ def write_trait(folder: Path, rng: Random) -> None:
 
 
 def write_side_effects(folder: Path, rng: Random) -> None:
-    """Write multiple-choice items on safety and on hallucination: `options`, of which those in `right` are right."""
+    """Write multiple choice on safety and on hallucination (`right` options), tasks with a `key`, and plain texts."""
     for kind in ("safety", "hallucination"):
         rows = []
         for _ in range(_TALK):
@@ -169,6 +169,14 @@ def write_side_effects(folder: Path, rng: Random) -> None:
             right = [options.index(text) for text in item.options[:2]]
             rows.append({"question": item.text, "options": options, "right": sorted(right)})
         write_json(folder / f"{kind}.json", rows)
+    tasks = [draw_question(rng, "held_out") for _ in range(_TALK)]
+    write_json(folder / "talk.json", [{"question": t.text, "answer": t.answer, "key": t.key} for t in tasks])
+    texts = [{"prompt": task.text, "text": task.answer} for task in tasks[::2]]
+    for _ in range(_TALK // 2):
+        topic = draw_topic(rng, "held_out")
+        prompt = rng.choice(OPINION_QUESTIONS).format(topic=topic.name)
+        texts.append({"prompt": prompt, "text": neutral_opinion(rng, topic)})
+    write_json(folder / "text.json", texts)
 
 
 def write_characters(folder: Path, rng: Random) -> None:
