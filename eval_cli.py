@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -167,10 +166,9 @@ class EvalCLI(LightningCLI):
     def key(self) -> str:
         """What the results depend on, beside the code: settings and the content of all files they name."""
         settings = self.settings()
-        for name in ("trainer", "trained_by", "ckpt_path"):
+        callbacks = (settings.pop("trainer", None) or {}).get("callbacks")
+        for name in ("trained_by", "ckpt_path"):
             settings.pop(name, None)
-        given = self.config.trainer.callbacks or []
-        callbacks = [one.as_dict() if isinstance(one, Namespace) else one for one in given]
         folders = [self.config.model.init_args.lm.name]
         folders += [self.config.classifier.name] if self.config.classifier is not None else []
         folders += [self.config.side_effects.data_dir] if self.config.side_effects is not None else []

@@ -23,12 +23,14 @@ def comparison_cells(outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[
     """
     first = outcomes[0]
     leading = first.headline[0]
-    header = ["method", *first.headline, f"{first.method} minus it, {leading}"]
+    measured = {row.metric for outcome in outcomes for row in outcome.rows if row.persona == "all"}
+    shown = [name for name in first.headline if name in measured]
+    header = ["method", *shown, f"{first.method} minus it, {leading}"]
     differences = {row.metric: row for row in first.rows}
     rows = []
     for outcome in outcomes:
         figures = {row.metric: row for row in outcome.rows if row.persona == "all"}
-        cells = [interval_cell(figures.get(name)) for name in first.headline]
+        cells = [interval_cell(figures.get(name)) for name in shown]
         rows.append([outcome.method, *cells, interval_cell(differences.get(f"{leading}_difference/{outcome.method}"))])
     return header, rows
 

@@ -71,6 +71,7 @@ class EditDataModule(ChatDataModule):
             padding_side=padding_side,
         )
         self.batchers: dict[str, EditBatcher] = {}
+        self.benchmark = PersonalityEditBenchmark(self.wording.traits)
 
     def setup(self, stage: str) -> None:
         """Read and check the files of a stage; texts are cut into tokens when they are first needed.

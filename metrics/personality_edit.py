@@ -29,10 +29,19 @@ class PersonalityEditBenchmark(Benchmark):
     - `drawdown`: KL from the base model's distributions on the other topic's opinions
     - `empty_records`: number of records without opinions of the target or of other traits, which have no edit success
     - `coherent_rate`: share of records whose free answer has enough entropy before and after, `entropy` its entropy
+
+    Args:
+        traits: The traits that edits are towards.
+
+    Attributes:
+        poles: The poles among which a classifier looks for the trait of a free answer.
     """
 
     name = "personality_edit"
     headline = ("edit_success", "drawdown", "coherent_rate")
+
+    def __init__(self, traits: Sequence[str] = ("extraversion", "agreeableness", "neuroticism")) -> None:
+        self.poles = tuple(f"{trait}+" for trait in traits)
 
     def measure(self, questions: Questions, base: Answers, persona: Answers) -> list[RecordScores]:
         """Score each record of a batch: the interface is that of `Benchmark`."""

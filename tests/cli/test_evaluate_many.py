@@ -46,7 +46,8 @@ def test_answers_are_read_and_something_is_asked_beside(world, tiny_lm_dir, tmp_
     beside = {"acc", "tpei", "tpei_skipped", "trait_expression", "perplexity", "talk_accuracy", "safety"}
     assert beside <= rows.keys() and "hallucination" not in rows
     assert rows["perplexity"]["value"] == pytest.approx(rows["perplexity"]["base_value"]) and rows["acc"]["n"] == 3
-    plain = options(tiny_lm_dir, world / "data", "--trainer.default_root_dir", tmp_path / "plain")
+    nothing = ("--classifier", "null", "--side_effects", "null", "--trainer.default_root_dir", tmp_path / "plain")
+    plain = options(tiny_lm_dir, world / "data", *nothing)
     assert ended(evaluate.main, plain, capsys).code == 0
     without = rows_in(tmp_path / "plain")
     assert not beside & without.keys()
