@@ -6,6 +6,7 @@ from torch import Tensor
 
 _STEPS = 100
 _WIDEST = (1e-2, 1e2)
+_FLAT = 1e-12
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
@@ -44,8 +45,11 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
         mean = (shares * scores).sum(-1)
         slope = (mean.mean() - right).item()
         curvature = ((shares * scores**2).sum(-1) - mean**2).mean().item()
-        low, high = (inverse, high) if slope < 0 else (low, inverse)
-        step = inverse - slope / curvature if curvature > 0 else (low + high) / 2
+        if slope == 0 and curvature > _FLAT:
+            break
+        # Where all rows are right beyond doubt, rounding leaves no slope: the maximum lies further up.
+        low, high = (inverse, high) if slope <= 0 else (low, inverse)
+        step = inverse - slope / curvature if curvature > _FLAT else (low + high) / 2
         following = step if low < step < high else (low + high) / 2
         if abs(following - inverse) <= 1e-10 * inverse:
             break
