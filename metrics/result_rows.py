@@ -134,18 +134,26 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _row(entry: Any, path: str | Path, index: int) -> ResultRow:
-    names = {
-        name: require(entry, name, str, file=path, row=index)
+    benchmark, method, model, persona, metric = (
+        require(entry, name, str, file=path, row=index)
         for name in ("benchmark", "method", "model", "persona", "metric")
-    }
-    numbers = {name: _number(entry, name, path, index) for name in _NUMBERS}
-    count = require(entry, "n", int, file=path, row=index)
+    )
+    value, low, high, base, seconds, memory = (_number(entry, name, path, index) for name in _NUMBERS)
     seed = entry.get("seed")
     return ResultRow(
-        **names,
-        **numbers,
-        n=count,
+        benchmark=benchmark,
+        method=method,
+        model=model,
+        persona=persona,
+        metric=metric,
+        value=value,
+        ci_low=low,
+        ci_high=high,
+        n=require(entry, "n", int, file=path, row=index),
+        base_value=base,
         seed=seed if isinstance(seed, int) else None,
+        seconds=seconds,
+        peak_memory_mb=memory,
         raw=entry,
         folder=str(Path(path).parent),
     )
