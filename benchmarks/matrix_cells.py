@@ -47,6 +47,11 @@ class Cell:
         recipe = self.settings.get("trained_by")
         return recipe if isinstance(recipe, str) else None
 
+    @property
+    def model(self) -> str:
+        """The language model."""
+        return str(self.settings["model"].get("init_args", {}).get("lm", {}).get("name", ""))
+
     def own_callbacks(self) -> list[dict[str, Any]]:
         """The callbacks that are its method; a trained method has none."""
         own = (self.settings.get("trainer") or {}).get("callbacks") or []
@@ -55,6 +60,13 @@ class Cell:
     def callbacks(self) -> list[dict[str, Any]]:
         """Its methods that are callbacks: its own, and those that stand beside it."""
         return self.own_callbacks() + list(self.settings.get("baselines") or [])
+
+    def missing(self) -> str | None:
+        """Why it cannot be evaluated here: its model is not on this machine, or nothing has been trained for it."""
+        if not asset_path(self.model).exists():
+            return f"it is for the model {self.model}, which is not on this machine"
+        gone = [path for path in trained_paths(self.settings) if not Path(path).exists()]
+        return f"{gone[0]} is not there: see {self.file} for what trains it" if gone else None
 
     def questions(self) -> str:
         """What cells must have in common to be asked together, as a text."""
@@ -190,6 +202,18 @@ def named_files(settings: Any) -> Iterator[Path]:
         yield asset_path(settings)
 
 
+def trained_paths(settings: Any) -> Iterator[str]:
+    """What settings take from runs of other commands: every text that begins like a path in `runs`."""
+    if isinstance(settings, Mapping):
+        for value in settings.values():
+            yield from trained_paths(value)
+    elif isinstance(settings, list):
+        for value in settings:
+            yield from trained_paths(value)
+    elif isinstance(settings, str) and settings.startswith("runs/"):
+        yield settings
+
+
 def left_out(cells: Sequence[Cell], failed: Mapping[tuple[str, str], str]) -> list[dict[str, str]]:
     """Every pair of benchmark and method without results, and why.
 
@@ -208,9 +232,10 @@ def left_out(cells: Sequence[Cell], failed: Mapping[tuple[str, str], str]) -> li
     except (OSError, yaml.YAMLError) as error:
         raise InputError("cannot be read", file=LEFT_OUT, got=str(error)) from error
     there = {(cell.benchmark, cell.method) for cell in cells}
+    built_in = {cell.method for cell in cells if asset_path(cell.model).exists()}
     found = []
     for benchmark in sorted({cell.benchmark for cell in cells}):
-        for method in sorted({cell.method for cell in cells}):
+        for method in sorted(built_in | {method for one, method in failed if one == benchmark}):
             reason = failed.get((benchmark, method))
             if reason is None and (benchmark, method) not in there:
                 missing = f"there is no configs/eval/{benchmark}/{method}.yaml"

@@ -19,7 +19,7 @@ from personas.demonstrations import Demonstration, read_demonstrations
 from personas.descriptions import Pole, key_of, pole_of
 from personas.layouts import demonstration
 from personas.persona import Persona
-from personas.questions import Chat, Question, Questions
+from personas.questions import BESIDE, Chat, Question, Questions
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class IKE(SteeringCallback):
             ]
             return [*before, *said, asked, *after]
         last = asked["content"]
-        if topics is not None:
+        if topics is not None and not question.part.startswith(BESIDE):
             elsewhere = question.part == ELSEWHERE
             last = demonstration(topics[elsewhere], last, "", None if elsewhere else label)
         shown = [demonstration(example.topic, example.question, example.opinion, label) for example in examples]

@@ -15,12 +15,11 @@ from metrics.benchmark import Answers, Benchmark, finite, mean_row
 from metrics.beside import BesideBenchmark, Values, with_values
 from metrics.bootstrap import bootstrap_interval
 from metrics.outcome import MetricRow, RecordScores
-from personas.questions import Choice, Generation, Likelihood, Questions
+from personas.questions import BESIDE, Choice, Generation, Likelihood, Questions
 
-TEXT, TALK = "beside:text", "beside:talk"
+TEXT, TALK = f"{BESIDE}text", f"{BESIDE}talk"
 CHOICES = ("safety", "hallucination")
 T = TypeVar("T")
-_PART = "beside:"
 _NLL, _TOKENS = "plain_text_nll", "plain_text_tokens"
 
 
@@ -112,7 +111,7 @@ class SideEffects(BesideBenchmark):
             for kind, items in self.items.choices:
                 place = _drawn(f"{kind}/{name}", len(items))
                 item = items[place]
-                choices.append(Choice(record, f"{_PART}{kind}:{place}", _ask(item.prompt), item.letters))
+                choices.append(Choice(record, f"{BESIDE}{kind}:{place}", _ask(item.prompt), item.letters))
         return replace(
             questions,
             likelihoods=(*questions.likelihoods, *likelihoods),
@@ -152,8 +151,8 @@ class SideEffects(BesideBenchmark):
                 values[talk.record]["talk_accuracy"] = float(holds(said, item.key))
         known = dict(self.items.choices)
         for choice, shares in zip(questions.choices, answers.choices, strict=True):
-            if choice.part.startswith(_PART):
-                kind, _, place = choice.part.removeprefix(_PART).partition(":")
+            if choice.part.startswith(BESIDE):
+                kind, _, place = choice.part.removeprefix(BESIDE).partition(":")
                 values[choice.record][kind] = float(likeliest(shares) in known[kind][int(place)].right)
         return values
 
@@ -211,9 +210,9 @@ def _drawn(name: str, below: int) -> int:
 
 def _inner(questions: Questions, answers: Answers) -> tuple[Questions, Answers]:
     """Questions and answers without those beside."""
-    likelihoods = [not question.part.startswith(_PART) for question in questions.likelihoods]
-    choices = [not question.part.startswith(_PART) for question in questions.choices]
-    generations = [not question.part.startswith(_PART) for question in questions.generations]
+    likelihoods = [not question.part.startswith(BESIDE) for question in questions.likelihoods]
+    choices = [not question.part.startswith(BESIDE) for question in questions.choices]
+    generations = [not question.part.startswith(BESIDE) for question in questions.generations]
     return (
         replace(
             questions,

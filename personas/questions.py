@@ -15,6 +15,9 @@ from personas.persona import Persona
 Chat = list[dict[str, str]]
 """Turns of a conversation, each with ``role`` and ``content``."""
 
+BESIDE = "beside:"
+"""How the parts of questions begin that are no benchmark's own, but asked beside one."""
+
 
 @dataclass(frozen=True)
 class Likelihood:
