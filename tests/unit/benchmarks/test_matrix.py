@@ -35,7 +35,8 @@ def test_shipped_cells_with_the_same_questions_are_asked_together():
 
 
 def test_no_method_stands_in_a_group_twice():
-    for group in groups(find_cells(REPOSITORY / "configs/eval")):
+    cells = [cell for cell in find_cells(REPOSITORY / "configs/eval") if cell.missing() is None]
+    for group in groups(cells):
         content = group.settings(Path("run"), "last.ckpt" if group.recipe else None)
         main = [method_of(one) for one in content["trainer"]["callbacks"]]
         if group.recipe is not None and not main:
