@@ -82,7 +82,11 @@ def read_side_questions(spec: SideEffectSpec) -> SideQuestions:
 
 
 def _read(path: Path, item: Callable[[dict[str, Any], Path, int], Item]) -> tuple[Item, ...]:
-    items = tuple(item(record, path, row) for row, record in read_json_records(path))
+    try:
+        items = tuple(item(record, path, row) for row, record in read_json_records(path))
+    except InputError as error:
+        error.fix = error.fix or "correct or remove this record"
+        raise
     if not items:
         raise InputError("holds no record", file=path, expected="a list of questions", fix="remove it or fill it")
     return items
