@@ -19,8 +19,7 @@ RANKS = {
     "organism": 4,
     **dict.fromkeys(("lightning_modules", "callbacks", "datamodules", "annotation"), 5),
     # The scripts show their help at once and load what they need, a module beside them, for anything else.
-    **dict.fromkeys(("persona_cli", "eval_cli", "annotate_cli"), 6),
-    **dict.fromkeys(("persona_cli", "eval_cli", "eval_series"), 6),
+    **dict.fromkeys(("persona_cli", "eval_cli", "eval_series", "annotate_cli"), 6),
     **dict.fromkeys(("train", "evaluate", "annotate", "export", "chat"), 7),
     "benchmarks": 8,
     "tests": 9,

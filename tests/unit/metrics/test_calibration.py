@@ -33,11 +33,16 @@ def test_the_calibration_error_falls():
     assert errors[1] < 0.03 < errors[0]
 
 
-@pytest.mark.parametrize(("right", "bound"), [(True, 1e-2), (False, 1e2)])
-def test_it_stays_within_bounds_where_there_is_no_maximum(right, bound):
-    logits = torch.eye(3)
-    labels = torch.arange(3) if right else (torch.arange(3) + 1) % 3
-    assert fit_temperature(logits, labels) == pytest.approx(bound, rel=0.02)
+def test_a_classifier_without_mistakes_is_not_taken_for_one_that_never_makes_any():
+    # each of three classes counts once more: the right one of three rows has (3 + 1) / (3 + 3) of the weight
+    temperature = fit_temperature(torch.eye(3), torch.arange(3))
+    assert (torch.eye(3) / temperature).softmax(-1)[0, 0].item() == pytest.approx(2 / 3, rel=1e-4)
+
+
+def test_a_classifier_that_is_never_right_is_told_to_say_nothing():
+    logits = torch.eye(3).repeat(50, 1)
+    labels = ((torch.arange(3) + 1) % 3).repeat(50)
+    assert fit_temperature(logits, labels) == pytest.approx(1e2, rel=0.02)
 
 
 def test_shapes_are_checked():
