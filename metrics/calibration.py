@@ -12,9 +12,9 @@ _FLAT = 1e-12
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """The temperature T for which softmax(logits / T) gives the labels the highest likelihood.
 
-    Each class counts once more than it was seen, spread over the rows, so that a classifier that makes no mistake among N
-    rows is not taken for one that never makes any. The likelihood is concave in 1 / T, so Newton's steps, kept inside a
-    bracket, find its one maximum.
+    Each class counts once more than it was seen, spread over the rows, so that a classifier that makes no mistake among
+    N rows is not taken for one that never makes any. The likelihood is concave in 1 / T, so Newton's steps, kept inside
+    a bracket, find its one maximum.
 
     Args:
         logits: (N, K).
