@@ -28,12 +28,14 @@ class Evaluation(Protocol):
     """One evaluation, built and not yet run.
 
     Attributes:
-        root: Where its results go.
         folder_given: Whether the user has named that folder.
     """
 
-    root: Path
     folder_given: bool
+
+    @property
+    def root(self) -> Path:
+        """Where its results go."""
 
     def settings(self) -> dict[str, Any]:
         """The resolved settings."""

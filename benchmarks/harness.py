@@ -59,7 +59,7 @@ def persona_model(config: str, persona: Persona, batch_size: int) -> PersonaMode
     """
     from eval_cli import EvalCLI
 
-    cli = EvalCLI(["--config", config])
+    cli: Any = EvalCLI(["--config", config])
     spec = cli.model.spec
     lm, tokenizer = freeze(load_model(spec)), load_tokenizer(spec)
     methods: list[Any] = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
@@ -42,7 +42,7 @@ class AskedBeside(LightningDataModule):
         self.inner: Any = inner
         self.side_effects = side_effects
         self.classifier = classifier
-        benchmark: Benchmark = self.inner.benchmark
+        benchmark: Benchmark = cast(Any, inner).benchmark
         if classifier is not None:
             benchmark = TraitReading(benchmark, TraitClassifier(classifier, TRAITS), asked_poles(self.inner))
         self.asking: SideEffects | None = None

@@ -73,7 +73,9 @@ def read_side_questions(spec: SideEffectSpec) -> SideQuestions:
     choices = []
     for kind in CHOICES:
         if f"{kind}.json" in files:
-            choices.append((kind, _read(files[f"{kind}.json"], lambda *place: _choice(*place, spec))))
+            choices.append(
+                (kind, _read(files[f"{kind}.json"], lambda record, path, row: _choice(record, path, row, spec)))
+            )
     return SideQuestions(
         texts=_read(files[TEXT_FILE], _text) if TEXT_FILE in files else (),
         talk=_read(files[TALK_FILE], _talk) if TALK_FILE in files else (),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from files.errors import InputError
 from files.json_stream import read_json_records
@@ -112,7 +112,7 @@ def _hub_records(source: str, split: str | None, file: str | None) -> Iterator[R
         ) from error
     named = {"data": file} if file is not None else None
     try:
-        loaded = datasets.load_dataset(name, configuration, data_files=named, revision=revision)
+        loaded = _splits(datasets, name, configuration, named, revision)
     except Exception as error:  # the library, its readers and the network all raise errors of their own
         raise InputError(
             "cannot be loaded from the hub",
@@ -132,3 +132,20 @@ def _hub_records(source: str, split: str | None, file: str | None) -> Iterator[R
         )
     parts = [loaded[split]] if split is not None else list(loaded.values())
     return enumerate(chain.from_iterable(parts))
+
+
+def _splits(
+    datasets: Any, name: str, configuration: str | None, named: dict[str, str] | None, revision: str | None
+) -> Mapping[str, Any]:
+    """All splits of a data set; where their columns differ, so that they share no table, each is read by itself."""
+    try:
+        return cast(Mapping[str, Any], datasets.load_dataset(name, configuration, data_files=named, revision=revision))
+    except datasets.exceptions.DatasetGenerationError:
+        builder = datasets.load_dataset_builder(name, configuration, data_files=named, revision=revision)
+        files = builder.config.data_files
+        if not files or len(files) < 2:
+            raise
+        return {
+            str(split): datasets.load_dataset(builder.name, data_files={str(split): list(files[split])}, split=split)
+            for split in files
+        }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -101,7 +101,7 @@ class ClassifierModule(PersonaModule):
         logits, labels = (torch.cat(parts) for parts in zip(*self._seen, strict=True))
         self._seen.clear()
         if self.trainer.world_size > 1:
-            logits, labels = (self.all_gather(part).flatten(0, 1) for part in (logits, labels))
+            logits, labels = (cast(Tensor, self.all_gather(part)).flatten(0, 1) for part in (logits, labels))
         self.temperature.fill_(fit_temperature(logits, labels))
         scaled = logits / self.temperature
         error = multiclass_calibration_error(scaled.softmax(-1), labels, num_classes=len(self.labels))

@@ -181,7 +181,8 @@ def perplexity_row(records: Sequence[RecordScores]) -> MetricRow:
     total = sum(tokens for _, tokens in known)
     bounds = [finite(torch.tensor(bound, dtype=torch.float64).exp().item()) for bound in interval[:3]]
     base = torch.tensor(sum(loss for loss, _ in known) / total).exp().item() if total else None
-    return MetricRow("perplexity", "all", *bounds, interval.n, base, undefined=0)
+    value, low, high = bounds
+    return MetricRow("perplexity", "all", value, low, high, interval.n, base, undefined=0)
 
 
 def holds(text: str, key: str) -> bool:

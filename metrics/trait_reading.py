@@ -127,7 +127,7 @@ class TraitReading(BesideBenchmark):
         if pole in self.candidates and len(self.candidates) > 1:
             wanted = torch.full((len(texts),), self.candidates.index(pole))
             values["acc"] = pole_accuracy(after, self.places, wanted).mean().item()
-            coherent = coherence(*zip(*texts, strict=True))[:, 0].bool()
+            coherent = coherence([pair[0] for pair in texts], [pair[1] for pair in texts])[:, 0].bool()
             index = edit_index(before, after, self.places, wanted)[coherent]
             values["tpei"] = index.mean().item() if len(index) else None
         return values

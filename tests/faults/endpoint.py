@@ -43,7 +43,7 @@ class FaultyEndpoint:
         self.news = threading.Condition(self.lock)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"endpoint": self}))
         self._server.daemon_threads = True
-        self._server.handle_error = lambda request, client_address: None
+        setattr(self._server, "handle_error", lambda request, client_address: None)  # noqa: B010
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     @property

@@ -102,7 +102,8 @@ def test_selection(name: str, golden_dir: Path, subtests: pytest.Subtests) -> No
 def _check_ours(instance: Instance, tensors: dict[str, Tensor], tokens: dict[str, int]) -> None:
     """By default both ends at once are the release's, but for the neurons that nothing can be added to."""
     sides = [Activity(tensors[f"{pole}/over_zero"], tensors[f"{pole}/histogram"], tokens[pole]) for pole in POLES]
-    for pole, chosen in zip(POLES, select_poles(*sides, percentile_edges(), instance["min_required"]), strict=True):
+    both = select_poles(sides[0], sides[1], percentile_edges(), instance["min_required"])
+    for pole, chosen in zip(POLES, both, strict=True):
         released = neuron_set(tensors[f"{pole}/selected"])
         assert chosen.percentile.isfinite().all() and push_amounts(chosen).isfinite().all()
         if released.percentile.isfinite().all():

@@ -9,7 +9,7 @@ from annotation.profiles import describe_people, drawn_attributes, read_attribut
 from annotation.steps import StepFolder
 from annotation.writers import BUILT_IN
 from files.errors import InputError
-from organism.backgrounds import ATTRIBUTES
+from personas.backgrounds import SENTENCES
 from personas.participants import read_descriptions
 from personas.questionnaire import Item, Participant
 from tests.faults.endpoint import FaultyEndpoint
@@ -48,7 +48,7 @@ def test_backgrounds_hold_attributes_sentences_and_a_story(tmp_path):
     for entry, values in zip(content, people, strict=True):
         assert entry["attributes"] == values
         for name, value in values.items():
-            assert entry["fixed_bg"][name] == ATTRIBUTES[name][value][0] in entry["generative_bg"]
+            assert entry["fixed_bg"][name] == SENTENCES[name][value] in entry["generative_bg"]
         assert entry["backend"] == BUILT_IN
 
 
