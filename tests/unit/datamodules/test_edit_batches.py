@@ -116,7 +116,9 @@ def test_the_files_target_is_taken_where_it_names_one():
 
 
 def test_long_texts_are_cut_and_braces_in_a_topic_stay():
-    assert batcher(max_tokens=68).batch([0]).outer.input_ids.shape[1] == 68
+    assert (
+        batcher().batch([0]).edit.input_ids.shape[1] > 70 == batcher(max_tokens=70).batch([0]).edit.input_ids.shape[1]
+    )
     odd = [TopicOpinions("{x} {0!r}", topics(1)[0].opinions), *topics(2)]
     assert "{x} {0!r}" in text(batcher(odd).batch([0]).outer, 0)
 
