@@ -187,7 +187,7 @@ def quickstart(out: str = FOLDER, seed: int = 1) -> None:
     mix(out, repeats=2, seed=seed)
     tests = write_examination(folder.file("evaluation"), seed)
     say(f"evaluation: {len(tests)} tests in {folder.file('evaluation')}")
-    say(f"next: python train.py fit --config configs/sft/quickstart.yaml (reads {folder.file('mixed.jsonl')})")
+    say(f"next: python train.py fit --config configs/sft/characters.yaml (reads {folder.file('mixed.jsonl')})")
 
 
 def say(line: str) -> None:

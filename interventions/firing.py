@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from interventions.reductions import Reduction, Running
+from interventions.reductions import Reduction, Running, rising_edges
 
 # Values that wait at one site until they are counted together: fewer, larger steps are faster than many small ones.
 _WAITING = 2**20
@@ -51,10 +51,7 @@ class FiringHistogram(Reduction):
         Raises:
             ValueError: The edges do not rise, or are fewer than two.
         """
-        edges = torch.as_tensor(self.edges, dtype=torch.float32)
-        if edges.dim() != 1 or len(edges) < 2 or not bool((edges[1:] > edges[:-1]).all()):
-            raise ValueError("expected at least two edges, each above the one before")
-        return _Activities(edges)
+        return _Activities(rising_edges(self.edges))
 
 
 def percentile_edges(top: float = 3.0, width: float = 0.01) -> Tensor:

@@ -115,10 +115,7 @@ class Histogram(Reduction):
         Raises:
             ValueError: The edges do not rise, or are fewer than two.
         """
-        edges = torch.as_tensor(self.edges, dtype=torch.float32)
-        if edges.dim() != 1 or len(edges) < 2 or not bool((edges[1:] > edges[:-1]).all()):
-            raise ValueError("expected at least two edges, each above the one before")
-        return _Histograms(edges)
+        return _Histograms(rising_edges(self.edges))
 
 
 @dataclass(frozen=True)
@@ -262,3 +259,18 @@ class _Everything(Running):
 
     def result(self) -> list[Tensor]:
         return [torch.cat(parts) for parts in self._rows]
+
+
+def rising_edges(edges: Tensor | Sequence[float]) -> Tensor:
+    """The edges of bins as a tensor (bins + 1,).
+
+    Raises:
+        ValueError: They do not rise, or are fewer than two.
+
+    >>> rising_edges([0, 0.5, 1])
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+    rising = torch.as_tensor(edges, dtype=torch.float32)
+    if rising.dim() != 1 or len(rising) < 2 or not bool((rising[1:] > rising[:-1]).all()):
+        raise ValueError("expected at least two edges, each above the one before")
+    return rising

@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from editors.edited import EditedModel, make_edits
 from editors.halves import ModelHalves
@@ -26,8 +24,7 @@ from editors.training import judged_edits
 from files.errors import InputError, check_at_least
 from interventions.weights import LowRankEdit
 from lightning_modules.base import PersonaModule
-from lightning_modules.optimizers import JointOptimizer
-from lightning_modules.schedules import warmup_cosine
+from lightning_modules.optimizers import JointOptimizer, on_schedule
 from lm.chat import Chat, TokenBatch, encode_chats, pad_encoded
 from lm.loading import LMSpec, freeze
 from lm.sites import sites_of
@@ -246,14 +243,7 @@ class MENDModule(PersonaModule):
         )
         if not self.warmup_steps and self.final_share == 1:
             return optimizer
-        factor = partial(
-            warmup_cosine,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            warmup_steps=self.warmup_steps,
-            final_share=self.final_share,
-        )
-        scheduler = {"scheduler": LambdaLR(optimizer, factor), "interval": "step", "name": "learning_rate"}
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+        return on_schedule(self, optimizer, self.warmup_steps, self.final_share)
 
     def configure_gradient_clipping(
         self,

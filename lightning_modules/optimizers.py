@@ -87,6 +87,21 @@ def adamw_on_schedule(
     # The fused step undoes the scaling of 16-bit gradients itself, after they would have been clipped.
     fused = module.trainer.precision != "16-mixed"
     optimizer = AdamW(decayed_groups(module, weight_decay), lr=learning_rate, betas=betas, fused=fused)
+    return on_schedule(module, optimizer, warmup_steps, final_share)
+
+
+def on_schedule(module: LightningModule, optimizer: Optimizer, warmup_steps: int, final_share: float) -> dict[str, Any]:
+    """An optimizer with warmup and a cosine over the steps that a module's Trainer is set to run.
+
+    Args:
+        module: The module, attached to its Trainer.
+        optimizer: Its optimizer.
+        warmup_steps: Optimizer steps until the peak.
+        final_share: Share of the peak that is left at the end.
+
+    Returns:
+        What `configure_optimizers` returns.
+    """
     total = int(module.trainer.estimated_stepping_batches)
     factor = partial(warmup_cosine, total_steps=total, warmup_steps=warmup_steps, final_share=final_share)
     return {

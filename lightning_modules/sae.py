@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 
 from files.errors import InputError
@@ -20,7 +18,7 @@ from interventions.jump_relu import fires
 from interventions.places import places_of
 from interventions.replaced import ReplaceOutput, output_of
 from lightning_modules.base import PersonaModule
-from lightning_modules.schedules import warmup_cosine
+from lightning_modules.optimizers import on_schedule
 from lightning_modules.sft import summed_loss
 from lm.loading import LMSpec, freeze
 from lm.packing import PackedBatch
@@ -203,16 +201,7 @@ class SAEModule(PersonaModule):
     def configure_optimizers(self) -> Any:
         """Adam with warmup and a cosine over the steps that the Trainer is set to run."""
         optimizer = Adam(self.autoencoder.parameters(), lr=self.learning_rate, betas=self.betas)
-        factor = partial(
-            warmup_cosine,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            warmup_steps=self.warmup_steps,
-            final_share=self.final_share,
-        )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step", "name": "learning_rate"},
-        }
+        return on_schedule(self, optimizer, self.warmup_steps, self.final_share)
 
     def configure_gradient_clipping(
         self,

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel
 
 from lightning_modules.base import PersonaModule
-from lightning_modules.optimizers import clip_and_log, decayed_groups, muon_with_adamw
-from lightning_modules.schedules import warmup_cosine
+from lightning_modules.optimizers import clip_and_log, decayed_groups, muon_with_adamw, on_schedule
 from lm.loading import LMSpec
 from lm.packing import PackedBatch
 from lm.target_log_probs import target_log_probs
@@ -91,17 +88,7 @@ class SFTModule(PersonaModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer with warmup and a cosine over the steps that the Trainer is set to run."""
-        optimizer = self._optimizer()
-        factor = partial(
-            warmup_cosine,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            warmup_steps=self.warmup_steps,
-            final_share=self.final_share,
-        )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step", "name": "learning_rate"},
-        }
+        return on_schedule(self, self._optimizer(), self.warmup_steps, self.final_share)
 
     def configure_gradient_clipping(
         self,

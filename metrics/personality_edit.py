@@ -101,7 +101,10 @@ def _preferences(questions: Questions, pre: Sequence[Tensor], post: Sequence[Ten
 
 
 def _preference_values(parts: EditSuccessParts, released: EditSuccessParts, record: int) -> dict[str, float | None]:
-    """The figures of one record; none of them where it has no opinions of the target or none of other traits."""
+    """The figures of one record; none of them where it has no opinions of the target or none of other traits.
+
+    An edit that breaks the model, so that nothing likely is left, favours no opinion: its edit success is 0.
+    """
     named = {
         "edit_success": parts.es,
         "z_per": parts.z_per,
@@ -110,8 +113,10 @@ def _preference_values(parts: EditSuccessParts, released: EditSuccessParts, reco
         "mean_logp_other": parts.mean_logp_other_post,
         "edit_success_as_released": released.es,
     }
-    empty = bool(parts.empty[record])
-    return {name: None if empty else finite(value[record].item()) for name, value in named.items()}
+    if bool(parts.empty[record]):
+        return dict.fromkeys(named)
+    values = {name: finite(value[record].item()) for name, value in named.items()}
+    return values | {"edit_success": values["edit_success"] or 0.0}
 
 
 def _drawdown(questions: Questions, divergence: Sequence[Tensor]) -> list[float | None]:
