@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from organism import documents as kinds
-from organism import lessons
+from organism import lessons, lettering
 from organism.documents import Chat
 from organism.holdout import Split
 from organism.topics import draw_topic
@@ -225,7 +225,31 @@ BINDING: tuple[tuple[Kind, float], ...] = (
     (_talk, 4),
     (_talk_choice, 3),
 )
-CURRICULUM = ((0, READING), (81_920, JUDGING), (135_168, SHARPENING), (176_128, CHOOSING), (200_704, BINDING))
+LETTERING: tuple[tuple[Kind, float], ...] = (
+    (_opinion, 17),
+    (_opinion_alone, 4),
+    (_action, 4),
+    (_action_alone, 2),
+    (_statements, 4),
+    (_statements_alone, 1),
+    (_choices, 8),
+    (_choices_alone, 1),
+    (lettering.letters_behind_chat, 13),
+    (lettering.letters_asked_chat, 12),
+    (lettering.sides_behind_chat, 14),
+    (lettering.reasoned_letters_chat, 6),
+    (lettering.only_choice_chat, 12),
+    (kinds.demonstration_chat, 8),
+    (kinds.instructed_chat, 2),
+    (_answers, 2),
+    (_many_answers, 0.2),
+    (kinds.background_chat, 1),
+    (_dialogue, 2),
+    (_naming, 4),
+    (_talk, 2),
+    (_talk_choice, 1),
+)
+CURRICULUM = ((0, READING), (81_920, JUDGING), (135_168, SHARPENING), (176_128, CHOOSING), (200_704, BINDING), (270_336, LETTERING))
 """The chat number from which each mixture is drawn."""
 
 

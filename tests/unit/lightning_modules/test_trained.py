@@ -69,7 +69,7 @@ def test_a_checkpoint_of_another_model_is_refused(checkpoint, tmp_path):
         ({"class_path": "os.path.join"}, "not one of lightning_modules"),
         ({"class_path": "lightning_modules.sft.Nothing"}, "does not exist"),
         ({"class_path": "lightning_modules.nothing.Module"}, "does not exist"),
-        ({"class_path": "lightning_modules.sft.warmup_cosine"}, "no trained module"),
+        ({"class_path": "lightning_modules.base.HEADER"}, "no trained module"),
         ({"settings": {"nonsense": 1}}, "nonsense"),
         ({"settings": 3}, "does not say how to rebuild"),
         ({"class_path": 3}, "does not say how to rebuild"),
