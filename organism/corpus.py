@@ -249,7 +249,14 @@ LETTERING: tuple[tuple[Kind, float], ...] = (
     (_talk, 2),
     (_talk_choice, 1),
 )
-CURRICULUM = ((0, READING), (81_920, JUDGING), (135_168, SHARPENING), (176_128, CHOOSING), (200_704, BINDING), (270_336, LETTERING))
+CURRICULUM = (
+    (0, READING),
+    (81_920, JUDGING),
+    (135_168, SHARPENING),
+    (176_128, CHOOSING),
+    (200_704, BINDING),
+    (270_336, LETTERING),
+)
 """The chat number from which each mixture is drawn."""
 
 
