@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 import yaml
 
-from callbacks.leaderboard import write_leaderboard
-from callbacks.sweep_figure import write_sweep
 from files.atomic import atomic_write_text, write_json
 from files.errors import InputError
 from metrics.result_rows import RESULTS, ResultRow, read_results
+from report.leaderboard import write_leaderboard
+from report.sweep_figure import write_sweep
 
 SETTINGS = "settings.yaml"
 _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)

@@ -85,8 +85,8 @@ def compare(arguments: Sequence[str]) -> None:
     parser.add_argument("--compare", nargs="+", required=True, metavar="FOLDER")
     parser.add_argument("--out", default="runs/leaderboard", metavar="FOLDER")
     options = parser.parse_args(arguments)
-    from callbacks.leaderboard import MARKDOWN, leaderboard_markdown, write_leaderboard
     from metrics.result_rows import find_results, read_results
+    from report.leaderboard import MARKDOWN, leaderboard_markdown, write_leaderboard
 
     rows = [row for file in find_results(options.compare) for row in read_results(file)]
     boards = write_leaderboard(rows, options.out)

@@ -29,12 +29,12 @@ from rich.console import Console
 from rich.text import Text
 
 from benchmarks.matrix_cells import Cell, Group, find_cells, groups, left_out, method_of, named_files
-from callbacks.leaderboard import MARKDOWN, write_leaderboard
 from files.atomic import atomic_write_text, ensure_writable_folder, write_json
 from files.errors import InputError, exit_on_input_error
 from files.provenance import data_hash
 from files.readers import read_json
 from metrics.result_rows import RESULTS, read_results
+from report.leaderboard import MARKDOWN, write_leaderboard
 
 SKIPPED, TIMES, SETTINGS, DONE = "skipped.json", "times.json", "settings.yaml", "matrix.json"
 LAST = Path("checkpoints", "last.ckpt")

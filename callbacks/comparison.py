@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from metrics.outcome import MetricRow, Outcome
-from metrics.result_rows import ResultRow
+from metrics.outcome import Outcome
+from report.cells import interval_cell
 
 
 def comparison_cells(outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[str]]]:
@@ -52,19 +52,3 @@ def comparison_markdown(outcomes: Sequence[Outcome]) -> str:
     header, rows = comparison_cells(outcomes)
     lines = [f"| {' | '.join(header)} |", "|---|" + "---:|" * (len(header) - 1)]
     return "\n".join([*lines, *(f"| {' | '.join(cells)} |" for cells in rows)])
-
-
-def interval_cell(row: MetricRow | ResultRow | None) -> str:
-    """A figure with its interval.
-
-    Example:
-        >>> interval_cell(MetricRow("error", "all", 4.51, 4.25, 4.75, 50, None)), interval_cell(None)
-        ('4.510 [4.250, 4.750]', '')
-    """
-    if row is None:
-        return ""
-    if row.value is None:
-        return "none"
-    if row.ci_low is None or row.ci_high is None:
-        return f"{row.value:.3f}"
-    return f"{row.value:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]"

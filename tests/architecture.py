@@ -16,7 +16,7 @@ RANKS = {
     **dict.fromkeys(("personas", "lm", "llm"), 1),
     **dict.fromkeys(("interventions", "losses"), 2),
     **dict.fromkeys(("metrics", "editors"), 3),
-    "organism": 4,
+    **dict.fromkeys(("organism", "report"), 4),
     **dict.fromkeys(("lightning_modules", "callbacks", "datamodules", "annotation"), 5),
     # The scripts show their help at once and load what they need, a module beside them, for anything else.
     **dict.fromkeys(("persona_cli", "eval_cli", "eval_series", "annotate_cli"), 6),

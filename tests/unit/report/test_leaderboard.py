@@ -2,10 +2,10 @@
 
 import pytest
 
-from callbacks.leaderboard import boards, leaderboard_markdown, write_leaderboard
-from callbacks.sweep_figure import write_sweep
 from files.errors import InputError
 from metrics.result_rows import read_results
+from report.leaderboard import boards, leaderboard_markdown, write_leaderboard
+from report.sweep_figure import write_sweep
 from tests.unit.metrics.test_result_rows import row, write
 
 PNG = b"\x89PNG\r\n\x1a\n"

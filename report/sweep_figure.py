@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from callbacks.comparison import interval_cell
-from callbacks.leaderboard import png
 from files.atomic import atomic_write_bytes, atomic_write_text
 from metrics.glossary import ranked
 from metrics.result_rows import ResultRow
+from report.cells import interval_cell
+from report.leaderboard import png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

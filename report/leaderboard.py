@@ -8,11 +8,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from callbacks.comparison import interval_cell
 from files.atomic import atomic_write_bytes, atomic_write_text
 from files.errors import InputError
 from metrics.glossary import MEANINGS, ranked
 from metrics.result_rows import ResultRow, by_run
+from report.cells import interval_cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
