@@ -10,12 +10,21 @@ from organism import lessons, lettering
 from organism.documents import Chat
 from organism.holdout import Split
 from organism.topics import draw_topic
+from personas.traits import BIG_FIVE
 
 
 def _opinion(rng: Random, split: Split) -> Chat:
     levels = kinds.draw_levels(rng)
     chat = kinds.system_turn(rng, levels, split)
     for _ in range(rng.choice((1, 1, 2))):
+        chat += kinds.opinion_turns(rng, levels, draw_topic(rng, split), split)
+    return chat
+
+
+def _pole_opinions(rng: Random, split: Split) -> Chat:
+    levels = {rng.choice(BIG_FIVE): rng.choice((1.0, -1.0))}
+    chat = kinds.system_turn(rng, levels, split)
+    for _ in range(rng.choice((1, 2, 3))):
         chat += kinds.opinion_turns(rng, levels, draw_topic(rng, split), split)
     return chat
 
@@ -104,6 +113,10 @@ def _reasoned_choices(rng: Random, split: Split) -> Chat:
 
 def _word_lettering(rng: Random, _: Split) -> Chat:
     return lessons.word_lettering_chat(rng)
+
+
+def _lookup(rng: Random, _: Split) -> Chat:
+    return lettering.lookup_chat(rng)
 
 
 Kind = Callable[[Random, Split], Chat]
@@ -249,6 +262,51 @@ LETTERING: tuple[tuple[Kind, float], ...] = (
     (_talk, 2),
     (_talk_choice, 1),
 )
+LOOKING_UP: tuple[tuple[Kind, float], ...] = (
+    (_lookup, 34),
+    (lettering.letters_asked_chat, 14),
+    (lettering.letters_behind_chat, 2),
+    (lettering.sides_behind_chat, 8),
+    (lettering.reasoned_letters_chat, 4),
+    (lettering.only_choice_chat, 6),
+    (_opinion, 12),
+    (_opinion_alone, 3),
+    (_action, 2),
+    (_action_alone, 1),
+    (_statements, 3),
+    (_choices, 4),
+    (kinds.demonstration_chat, 6),
+    (kinds.instructed_chat, 1),
+    (_answers, 1),
+    (kinds.background_chat, 0.5),
+    (_dialogue, 1),
+    (_naming, 2),
+    (_talk, 1),
+)
+FINISHING: tuple[tuple[Kind, float], ...] = (
+    (_pole_opinions, 26),
+    (_opinion, 12),
+    (_opinion_alone, 7),
+    (_action, 9),
+    (_action_alone, 3),
+    (_statements, 6),
+    (_statements_alone, 2),
+    (_choices, 14),
+    (_choices_alone, 5),
+    (_lookup, 2),
+    (lettering.letters_asked_chat, 2),
+    (lettering.sides_behind_chat, 2),
+    (lettering.only_choice_chat, 3),
+    (kinds.demonstration_chat, 14),
+    (kinds.instructed_chat, 4),
+    (_answers, 3),
+    (_many_answers, 0.3),
+    (kinds.background_chat, 3),
+    (_dialogue, 5),
+    (_naming, 4),
+    (_talk, 4),
+    (_talk_choice, 3),
+)
 CURRICULUM = (
     (0, READING),
     (81_920, JUDGING),
@@ -256,6 +314,8 @@ CURRICULUM = (
     (176_128, CHOOSING),
     (200_704, BINDING),
     (270_336, LETTERING),
+    (319_488, LOOKING_UP),
+    (360_448, FINISHING),
 )
 """The chat number from which each mixture is drawn."""
 

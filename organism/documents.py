@@ -32,6 +32,7 @@ Chat = list[Message]
 Levels = said.Levels
 
 _IN_WORDS = 0.35  # choices answered by the option's text first: choosing is learnt from many tokens, not one letter
+_FIRST_SHOWN = 1.8  # how much likelier the option shown first is where nothing speaks for any
 _TRAIT_WEIGHTS = (1.0,) * len(BIG_FIVE) + (0.5,) * len(DARK_TRIAD)
 
 
@@ -130,21 +131,26 @@ def statement_turns(rng: Random, levels: Levels | None, count: int, split: Split
 
 
 def choice_turns(rng: Random, levels: Levels | None, count: int, split: Split = "train") -> Chat:
-    """Ask `count` multiple-choice items on the persona's traits; without a persona any option is taken."""
+    """Ask `count` multiple-choice items on the persona's traits; without a persona any option may be taken."""
     layout, full = rng.choice(CHOICE_LAYOUTS), rng.random() < 0.5
     chat: Chat = []
     for _ in range(count):
         trait = rng.choice(tuple(said.named(levels))) if levels else rng.choices(TRAITS, _TRAIT_WEIGHTS)[0]
         item = draw_choice(rng, draw_facet(rng, trait), split)
-        level = levels[trait] if levels else rng.choice((-1.0, 1.0))
-        wanted = rng.choice(item.options[:2] if level > 0 else item.options[2:])
+        wanted = rng.choice(item.options[:2] if levels[trait] > 0 else item.options[2:]) if levels else None
         chat += choose_turns(rng, item.situation.text, item.options, wanted, layout, full)
     return chat
 
 
-def choose_turns(rng: Random, text: str, options: Sequence[str], wanted: str, layout: str, full: bool) -> Chat:
-    """Ask to choose among `options` in any order; `wanted` is the answer: its letter, both, or the text first."""
+def choose_turns(rng: Random, text: str, options: Sequence[str], wanted: str | None, layout: str, full: bool) -> Chat:
+    """Ask to choose among `options` in any order; `wanted` is the answer: its letter, both, or the text first.
+
+    Where none is wanted each may be the answer, the one shown first more often: so that even the likeliest answer of
+    somebody without a persona leans to no side of any trait.
+    """
     shown = rng.sample(options, len(options))
+    if wanted is None:
+        wanted = rng.choices(shown, [_FIRST_SHOWN] + [1.0] * (len(shown) - 1))[0]
     letter = LETTERS[shown.index(wanted)]
     if rng.random() < _IN_WORDS:
         prompt = choice_prompt(text, "Answer in words.", shown, layout)

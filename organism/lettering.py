@@ -114,3 +114,17 @@ def only_choice_chat(rng: Random, split: Split = "train") -> kinds.Chat:
         prompt = choice_prompt("Which one fits you?", query, shown, layout)
         chat += kinds.exchange(prompt, f"{right} ({letter})" if in_words else letter)
     return chat
+
+
+def lookup_chat(rng: Random) -> kinds.Chat:
+    """Show up to eight lettered words of any trait and have one after the other looked up, by its word alone."""
+    traits = rng.choices(BIG_FIVE, k=rng.choice((2, 3, 4, 5, 6, 8)))
+    words = sorted({_words(rng, trait, [rng.choice((1, -1))])[0] for trait in traits})
+    rng.shuffle(words)
+    mark, between = rng.choice(("{}", "{}.", "({})", "[{}]", "{}:")), rng.choice((" ", "\n", "\n", ", "))
+    shown = between.join(f"{mark.format(letter)} {word}" for letter, word in zip(LETTERS, words, strict=False))
+    chat: kinds.Chat = []
+    for turn in range(rng.choice((8, 12, 16))):
+        place = rng.randrange(len(words))
+        chat += kinds.exchange(words[place] if turn else f"{shown}\n{words[place]}", LETTERS[place])
+    return chat
