@@ -6,6 +6,7 @@ import argparse
 import csv
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -185,23 +186,36 @@ def write_characters(folder: Path, rng: Random) -> None:
     write_sources(folder)
 
 
+WRITERS: dict[str, Callable[[Path, Random], None]] = {
+    "personality_edit": write_personality_edit,
+    "demonstrations": write_demonstrations,
+    "papi": write_papi,
+    "personality_bench": write_personality_bench,
+    "trait": write_trait,
+    "side_effects": write_side_effects,
+    "characters": write_characters,
+}
+"""What writes each of the data sets, by its folder."""
+
+
+def write_samples(out: Path, seed: int = 1) -> None:
+    """Write every sample data set; the same seed gives the same files.
+
+    Args:
+        out: The folder to write to.
+        seed: Seed of every choice; each data set draws numbers of its own.
+    """
+    for name, write in WRITERS.items():
+        write(out / name, Random(f"{seed}/{name}"))  # noqa: S311 - no secret depends on it
+
+
 def main() -> None:
-    """Write every sample data set; the same seed gives the same files."""
+    """Write every sample data set from the command line."""
     parser = argparse.ArgumentParser(description="Write the sample data sets in the published schemas.")
     parser.add_argument("--out", type=Path, default=Path("assets/data"), help="the folder to write to")
     parser.add_argument("--seed", type=int, default=1, help="the seed of every choice")
     args = parser.parse_args()
-    writers = {
-        "personality_edit": write_personality_edit,
-        "demonstrations": write_demonstrations,
-        "papi": write_papi,
-        "personality_bench": write_personality_bench,
-        "trait": write_trait,
-        "side_effects": write_side_effects,
-        "characters": write_characters,
-    }
-    for name, write in writers.items():
-        write(args.out / name, Random(f"{args.seed}/{name}"))  # noqa: S311 - no secret depends on it
+    write_samples(args.out, args.seed)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,8 @@ import pytest
 
 from organism.characters.examination import TESTS, exam_items, read_examination, system_turn, write_examination
 from organism.characters.facts import characters, known_queries, queries, relations
-from organism.characters.sources import general_dialogues, knowledge_paragraphs, style_paragraphs, write_sources
+from organism.characters.sources import general_dialogues, knowledge_paragraphs, style_paragraphs
 from organism.characters.writer import plain_answer, styled_answer, write_answer, write_question
-from tests.conftest import REPOSITORY
 
 EVERYBODY = [(character, stage) for character in characters().values() for stage in character.stages.values()]
 
@@ -94,9 +93,3 @@ def test_general_dialogues_are_the_same_for_a_seed_and_about_nobody():
     chats = general_dialogues(50, 3)
     assert chats == general_dialogues(50, 3) and chats[:20] == general_dialogues(20, 3)
     assert all({turn["role"] for turn in chat} == {"user", "assistant"} for chat in chats)
-
-
-def test_the_committed_files_are_those_of_the_characters(tmp_path):
-    for path in write_sources(tmp_path):
-        committed = REPOSITORY / "assets" / "data" / "characters" / path.relative_to(tmp_path)
-        assert path.read_bytes() == committed.read_bytes(), f"run `make sample-data` ({committed})"
