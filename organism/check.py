@@ -51,13 +51,13 @@ class Competence:
     def _share_likeliest(
         self, prompts: Sequence[Chat], answers: Sequence[Sequence[str]], right: Sequence[int]
     ) -> float:
-        """Share of prompts whose right answer has the highest mean log-likelihood per token among its answers."""
+        """Share of prompts whose right answer is the likeliest of its answers, each as a whole."""
         flat = [(prompt, text) for prompt, texts in zip(prompts, answers, strict=True) for text in texts]
         scored = log_likelihood(
             self.model, self.tokenizer, [p for p, _ in flat], [t for _, t in flat], batch_size=_BATCH
         )
-        means = (scored.total / scored.tokens).view(len(prompts), -1)
-        return (means.argmax(-1) == torch.tensor(right)).float().mean().item()
+        likeliest = scored.total.view(len(prompts), -1).argmax(-1)
+        return (likeliest == torch.tensor(right)).float().mean().item()
 
     def persona_among_ten(self) -> dict[str, float]:
         """Share of personas whose own opinion on a topic is likelier than those of the nine other poles."""

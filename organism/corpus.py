@@ -111,18 +111,15 @@ def _reasoned_choices(rng: Random, split: Split) -> Chat:
     return kinds.system_turn(rng, levels, split) + lessons.reasoned_choice_turns(rng, levels, split)
 
 
-def _word_lettering(rng: Random, _: Split) -> Chat:
-    return lessons.word_lettering_chat(rng)
-
-
 def _lookup(rng: Random, _: Split) -> Chat:
     return lettering.lookup_chat(rng)
 
 
 Kind = Callable[[Random, Split], Chat]
 
-# How often each kind of chat is drawn, the long ones rarely: first reading and speaking, then rating, then choosing.
-# The later ones weigh what was read against each other: they are not learnt before it, and would only take its place.
+# How often each kind of chat is drawn, the long ones rarely: first reading and speaking, then rating, then finding the
+# letter of an option, then all of it together. Whatever weighs things against each other is not learnt before these can
+# be read, and would only take their place.
 READING: tuple[tuple[Kind, float], ...] = (
     (_opinion, 20),
     (_opinion_alone, 9),
@@ -163,104 +160,6 @@ JUDGING: tuple[tuple[Kind, float], ...] = (
     (_naming, 10),
     (_talk, 4),
     (_talk_choice, 2),
-)
-SHARPENING: tuple[tuple[Kind, float], ...] = (
-    (_opinion, 26),
-    (_opinion_alone, 8),
-    (_action, 9),
-    (_action_alone, 3),
-    (_statements, 9),
-    (_statements_alone, 2),
-    (_choices, 9),
-    (_choices_alone, 2),
-    (_reasoned_statements, 3),
-    (_reasoned_choices, 9),
-    (lessons.echo_chat, 4),
-    (lessons.lettering_chat, 14),
-    (kinds.demonstration_chat, 7),
-    (kinds.instructed_chat, 3),
-    (_answers, 3),
-    (_many_answers, 0.3),
-    (kinds.background_chat, 3),
-    (_dialogue, 3),
-    (_naming, 9),
-    (_talk, 4),
-    (_talk_choice, 2),
-)
-CHOOSING: tuple[tuple[Kind, float], ...] = (
-    (_opinion, 28),
-    (_opinion_alone, 7),
-    (_action, 9),
-    (_action_alone, 3),
-    (_statements, 6),
-    (_statements_alone, 2),
-    (_choices, 11),
-    (_choices_alone, 2),
-    (_reasoned_statements, 1),
-    (_reasoned_choices, 5),
-    (lessons.echo_chat, 2),
-    (lessons.lettering_chat, 6),
-    (_word_lettering, 12),
-    (lessons.word_choice_chat, 14),
-    (kinds.demonstration_chat, 8),
-    (kinds.instructed_chat, 4),
-    (_answers, 3),
-    (_many_answers, 0.3),
-    (kinds.background_chat, 3),
-    (_dialogue, 4),
-    (_naming, 5),
-    (_talk, 4),
-    (_talk_choice, 3),
-)
-BINDING: tuple[tuple[Kind, float], ...] = (
-    (_opinion, 28),
-    (_opinion_alone, 7),
-    (_action, 9),
-    (_action_alone, 3),
-    (_statements, 6),
-    (_statements_alone, 2),
-    (_choices, 11),
-    (_choices_alone, 2),
-    (_reasoned_statements, 1),
-    (_reasoned_choices, 5),
-    (lessons.echo_chat, 2),
-    (lessons.lettering_chat, 4),
-    (_word_lettering, 5),
-    (lessons.letters_behind_chat, 18),
-    (lessons.word_choice_chat, 8),
-    (kinds.demonstration_chat, 8),
-    (kinds.instructed_chat, 4),
-    (_answers, 3),
-    (_many_answers, 0.3),
-    (kinds.background_chat, 3),
-    (_dialogue, 4),
-    (_naming, 5),
-    (_talk, 4),
-    (_talk_choice, 3),
-)
-LETTERING: tuple[tuple[Kind, float], ...] = (
-    (_opinion, 17),
-    (_opinion_alone, 4),
-    (_action, 4),
-    (_action_alone, 2),
-    (_statements, 4),
-    (_statements_alone, 1),
-    (_choices, 8),
-    (_choices_alone, 1),
-    (lettering.letters_behind_chat, 13),
-    (lettering.letters_asked_chat, 12),
-    (lettering.sides_behind_chat, 14),
-    (lettering.reasoned_letters_chat, 6),
-    (lettering.only_choice_chat, 12),
-    (kinds.demonstration_chat, 8),
-    (kinds.instructed_chat, 2),
-    (_answers, 2),
-    (_many_answers, 0.2),
-    (kinds.background_chat, 1),
-    (_dialogue, 2),
-    (_naming, 4),
-    (_talk, 2),
-    (_talk_choice, 1),
 )
 LOOKING_UP: tuple[tuple[Kind, float], ...] = (
     (_lookup, 34),
@@ -307,16 +206,7 @@ FINISHING: tuple[tuple[Kind, float], ...] = (
     (_talk, 4),
     (_talk_choice, 3),
 )
-CURRICULUM = (
-    (0, READING),
-    (81_920, JUDGING),
-    (135_168, SHARPENING),
-    (176_128, CHOOSING),
-    (200_704, BINDING),
-    (270_336, LETTERING),
-    (319_488, LOOKING_UP),
-    (360_448, FINISHING),
-)
+CURRICULUM = ((0, READING), (81_920, JUDGING), (135_168, LOOKING_UP), (176_128, FINISHING))
 """The chat number from which each mixture is drawn."""
 
 

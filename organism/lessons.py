@@ -13,7 +13,6 @@ from organism import documents as kinds
 from organism.holdout import Split
 from organism.lexicon import Facet, lexicon
 from organism.phrases import capitalised
-from organism.questions import CHOICE_QUERIES
 from organism.situations import draw_choice, draw_situation
 from organism.statements import draw_statement, points
 from personas.layouts import CHOICE_LAYOUTS, LETTERS, LIKERT_OPTIONS, STATEMENT_LAYOUTS, choice_prompt, statement_prompt
@@ -77,69 +76,3 @@ def _choose_echo(rng: Random, facet: Facet, phrase: str, sign: int, split: Split
     options = [f"I {act}." for act in (phrase, alike, *others)]
     text, layout = draw_situation(rng, facet, split).text, rng.choice(CHOICE_LAYOUTS)
     return kinds.choose_turns(rng, text, options, options[rng.choice((0, 0, 1))], layout, rng.random() < 0.5)
-
-
-def lettering_chat(rng: Random, split: Split = "train") -> kinds.Chat:
-    """Show lettered options and have them found by letter and by text, which choosing among them needs."""
-    traits = rng.sample(BIG_FIVE, 2)
-    items = [draw_choice(rng, kinds.draw_facet(rng, trait), split) for trait in traits]
-    shown = rng.sample(items[0].options + items[1].options, 4)
-    orders = rng.choices(range(4), k=rng.choice((3, 5, 7)))
-    chat: kinds.Chat = []
-    for turn, place in enumerate(orders):
-        by_text = rng.random() < 0.6
-        ask = f"Which letter is this? {shown[place]}" if by_text else f"Copy option {LETTERS[place]}."
-        if turn == 0:
-            ask = choice_prompt(items[0].situation.text, ask, shown, rng.choice(CHOICE_LAYOUTS))
-        chat += kinds.exchange(ask, LETTERS[place] if by_text else shown[place])
-    return chat
-
-
-def _four_words(rng: Random, trait: str) -> list[str]:
-    """Draw four adjectives of one facet: two high ones, two low ones."""
-    facet = kinds.draw_facet(rng, trait)
-    return [*rng.sample(facet.high.adj, 2), *rng.sample(facet.low.adj, 2)]
-
-
-def word_lettering_chat(rng: Random) -> kinds.Chat:
-    """Show lettered words and ask for the letters of some: a letter is found more easily right before its word."""
-    words = _four_words(rng, rng.choice(BIG_FIVE))
-    rng.shuffle(words)
-    chat: kinds.Chat = []
-    for turn in range(rng.choice((3, 4, 6))):
-        place = rng.randrange(4)
-        ask = f"Which letter is this? {words[place]}"
-        if turn == 0:
-            ask = choice_prompt("Four words.", ask, words, rng.choice(CHOICE_LAYOUTS))
-        chat += kinds.exchange(ask, LETTERS[place])
-    return chat
-
-
-def word_choice_chat(rng: Random, split: Split = "train") -> kinds.Chat:
-    """Let a persona choose, twice or three times, the word among four that fits it."""
-    trait, sign = rng.choice(BIG_FIVE), rng.choice((1.0, -1.0))
-    layout, full = rng.choice(CHOICE_LAYOUTS), rng.random() < 0.3
-    chat = kinds.system_turn(rng, {trait: sign}, split)
-    for _ in range(rng.choice((2, 3))):
-        words = _four_words(rng, trait)
-        wanted = rng.choice(words[:2] if sign > 0 else words[2:])
-        shown = rng.sample(words, 4)
-        prompt = choice_prompt("Which word fits you?", rng.choice(CHOICE_QUERIES), shown, layout)
-        chat += kinds.exchange(prompt, kinds.letter_answer(LETTERS[shown.index(wanted)], wanted, full))
-    return chat
-
-
-def letters_behind_chat(rng: Random, split: Split = "train") -> kinds.Chat:
-    """Show lettered options and have them written in another order, each with its letter behind it."""
-    trait = rng.choice(BIG_FIVE)
-    layout, chat = rng.choice(CHOICE_LAYOUTS), []
-    for _ in range(rng.choice((1, 2))):
-        words = rng.random() < 0.6
-        shown = (
-            _four_words(rng, trait) if words else list(draw_choice(rng, kinds.draw_facet(rng, trait), split).options)
-        )
-        rng.shuffle(shown)
-        prompt = choice_prompt("Four options.", "Write each with its letter behind it.", shown, layout)
-        lettered = [f"{text} ({letter})" for letter, text in zip(LETTERS, shown, strict=False)]
-        chat += kinds.exchange(prompt, " ".join(rng.sample(lettered, 4)))
-    return chat

@@ -83,16 +83,18 @@ def training_record(run: Path, remarks: str) -> dict[str, Any]:
     data, module = settings["data"]["init_args"], settings["model"]["init_args"]
     events = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0}).Reload().Scalars("train/loss")
     gaps = [later.wall_time - earlier.wall_time for earlier, later in zip(events, events[1:], strict=False)]
-    batches = data["batches"] * settings["trainer"]["max_epochs"]
+    trainer = settings["trainer"]
+    batches = data["batches"] * trainer["max_epochs"]
+    processes = trainer["num_nodes"] * (trainer["devices"] if isinstance(trainer["devices"], int) else 1)
     return {
         "seed": data["seed"],
-        "tokens": batches * data["tokens_per_batch"],
-        "steps": batches // settings["trainer"]["accumulate_grad_batches"],
+        "tokens": batches * data["tokens_per_batch"] * processes,
+        "steps": batches // trainer["accumulate_grad_batches"],
         "optimizer": module["optimizer"],
         "learning_rate": module["learning_rate"],
         "prompt_weight": module["prompt_weight"],
-        "precision": settings["trainer"]["precision"],
-        "hardware": f"{_hardware()}, CPU" if settings["trainer"]["accelerator"] in ("auto", "cpu") else _hardware(),
+        "precision": trainer["precision"],
+        "hardware": f"{_hardware()}, CPU" if trainer["accelerator"] in ("auto", "cpu") else _hardware(),
         "hours": round(sum(gap for gap in gaps if gap < _PAUSE) / 3600, 3),
         "remarks": remarks,
         "last_loss": round(sum(event.value for event in events[-10:]) / len(events[-10:]), 4),
