@@ -61,12 +61,14 @@ class EditWording:
         score_edit_opinion: Whether the opinion that the edit is made from is also scored.
         seed: Seed of everything drawn.
         max_tokens: Longer texts are cut off at their end; None cuts nothing.
+        train_opinions: So many opinions of each trait judge an edit in training, drawn anew with the epoch; None: all.
         padding_side: Where shorter rows are filled up.
     """
 
     traits: tuple[str, ...]
     questions: tuple[str, ...]
     score_edit_opinion: bool = False
+    train_opinions: int | None = None
     seed: int = 0
     max_tokens: int | None = None
     padding_side: Literal["left", "right"] = "right"
@@ -120,8 +122,9 @@ class EditBatcher:
         epoch = epoch if self.redraw else 0
         edits, sources = zip(*(self._edit(index, epoch) for index in indices), strict=True)
         partners = [self.partners(epoch)[index] for index in indices]
-        outer = [(place, row) for place, index in enumerate(indices) for row in self.rows(index)]
-        locality = [(place, row) for place, partner in enumerate(partners) for row in self.rows(partner)]
+        asked = [self._asked(index, epoch, source) for index, source in zip(indices, sources, strict=True)]
+        outer = [(place, row) for place, rows in enumerate(asked) for row in rows]
+        locality = [(place, row) for place, partner in enumerate(partners) for row in self._asked(partner, epoch)]
         targets = [self.target(index, epoch) for index in indices]
         scored = [self.wording.score_edit_opinion or row is not sources[place] for place, row in outer]
         words = [
@@ -205,6 +208,16 @@ class EditBatcher:
         source = self._drawn("opinion", index, epoch).choice([row for row in self.rows(index) if row.trait == target])
         instruction = {"role": "system", "content": edit_instruction(target, self.records[index].topic)}
         return self._cut(encode_chats(self.tokenizer, [[instruction, *source.chat]])[0]), source
+
+    def _asked(self, index: int, epoch: int, source: Row | None = None) -> list[Row]:
+        """The opinions of a record that judge an edit: all of them, or some of each trait, the edit's own last."""
+        most = self.wording.train_opinions
+        if most is None or not self.redraw:
+            return self.rows(index)
+        draw = self._drawn("asked", index, epoch)
+        by_trait = [[row for row in self.rows(index) if row.trait == trait] for trait in self.wording.traits]
+        drawn = [draw.sample(rows, len(rows)) for rows in by_trait]
+        return [row for rows in drawn for row in sorted(rows, key=lambda row: row is source)[:most]]
 
     def _free_question(self, index: int) -> Chat:
         question = self._drawn("free", index, 0).choice(self.wording.questions)

@@ -35,6 +35,8 @@ class EditDataModule(ChatDataModule):
         traits: The traits that every record has opinions of.
         questions: Questions for an opinion, each with a place for the topic, `{topic}`; by default the built-in ones.
         score_edit_opinion: Also score the opinion that an edit is made from, as the release does.
+        train_opinions: Judge an edit in training by so many opinions of each trait, drawn anew every epoch, and leave
+            as many of the other topic alone; by default by all. Fewer make more edits in the same time.
         limit: Use only this many records of each file.
         max_tokens: Cut off longer texts in training and validation; by default nothing is cut.
         padding_side: Where shorter texts of a batch are filled up.
@@ -52,6 +54,7 @@ class EditDataModule(ChatDataModule):
         traits: Sequence[str] = ("extraversion", "agreeableness", "neuroticism"),
         questions: Sequence[str] | None = None,
         score_edit_opinion: bool = False,
+        train_opinions: int | None = None,
         limit: int | None = None,
         max_tokens: int | None = None,
         padding_side: Literal["left", "right"] = "right",
@@ -66,6 +69,7 @@ class EditDataModule(ChatDataModule):
             traits=tuple(traits),
             questions=tuple(OPINION_QUESTIONS if questions is None else questions),
             score_edit_opinion=score_edit_opinion,
+            train_opinions=train_opinions,
             seed=seed,
             max_tokens=max_tokens,
             padding_side=padding_side,
@@ -132,7 +136,8 @@ class EditDataModule(ChatDataModule):
     def _check_options(self) -> None:
         """Here, not in the constructor: what a constructor raises reaches the user wrapped in the parser's words."""
         given = self.wording
-        limits = {"batch_size": self.batch_size, "limit": self.limit, "max_tokens": given.max_tokens}
+        limits = {"batch_size": self.batch_size, "limit": self.limit}
+        limits |= {"max_tokens": given.max_tokens, "train_opinions": given.train_opinions}
         for option, value in limits.items():
             if value is not None and value < 1:
                 raise _bad_option(option, "is too small", "at least 1", value, "raise it")

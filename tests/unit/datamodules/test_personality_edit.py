@@ -67,6 +67,21 @@ def test_validation_and_test_are_the_same_every_time_and_in_order(tiny_lm_dir, d
     assert targets == [TRAITS[number % 3] for number in range(7)]
 
 
+def test_training_may_ask_for_few_opinions_of_each_trait_never_the_edits_own(tiny_lm_dir, data):
+    made = module(tiny_lm_dir, data, train_opinions=1)
+    loader = made.train_dataloader()
+    epochs = [list(loader) for _ in range(4)]
+    for batch in (batch for epoch in epochs for batch in epoch):
+        assert len(batch.outer_record) == len(batch.locality_record) == len(TRAITS) * len(batch)
+        assert torch.bincount(batch.outer_record[batch.same_mask]).tolist() == [1] * len(batch)
+        assert batch.scored.all()
+    asked = {tuple(row.tolist()) for epoch in epochs for batch in epoch for row in batch.outer.input_ids}
+    assert len(asked) > 3 * 7, "the opinions are drawn anew"
+    full = module(tiny_lm_dir, data)
+    same = zip(made.val_dataloader(), full.val_dataloader(), strict=True)
+    assert all(torch.equal(few.outer.input_ids, every.outer.input_ids) for few, every in same)
+
+
 def test_only_the_files_of_a_stage_are_read(tiny_lm_dir, data):
     (data / "test.json").unlink()
     module(tiny_lm_dir, data)
