@@ -28,7 +28,8 @@ options:
   --sweep KEY=A,B,C   evaluate once for each value of a setting, such as model.init_args.temperature=0,0.7; the end of
                       a key will do where it names one setting. Draws trait expression against perplexity
   --seeds 0,1,2       evaluate once for each seed; figures are means over seeds, intervals over seeds too
-  --compare FOLDER .. make a leaderboard (Markdown, PNG) of the results in and below these folders
+  --compare FOLDER .. make a leaderboard (Markdown, PNG) of the results in and below these folders, and test methods
+                      against each other row by row
   --out FOLDER        where the leaderboard goes (default: runs/leaderboard)
   --print_config      print the resolved settings and stop
   --help              this page; `python evaluate.py --options` lists every option with its meaning
@@ -87,10 +88,13 @@ def compare(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     from metrics.result_rows import find_results, read_results
     from report.leaderboard import MARKDOWN, leaderboard_markdown, write_leaderboard
+    from report.paired_tests import paired_tests, write_paired_tests
 
     rows = [row for file in find_results(options.compare) for row in read_results(file)]
+    tests = paired_tests(rows)
     boards = write_leaderboard(rows, options.out)
-    sys.stdout.write(f"{leaderboard_markdown(boards)}\nwritten to {options.out}/{MARKDOWN}\n")
+    tested = write_paired_tests(tests, options.out)
+    sys.stdout.write(f"{leaderboard_markdown(boards)}\n{tested}\nwritten to {options.out}/{MARKDOWN}\n")
 
 
 def taken_out(arguments: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str], list[str]]:

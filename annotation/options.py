@@ -12,8 +12,7 @@ from annotation.writers import ModelWriter, RuleWriter, Writer
 from files.errors import InputError
 from files.provenance import REPOSITORY
 from llm.client import ChatClient
-from llm.endpoint import DEFAULT_KEY_VARIABLE, ClientSettings, Endpoint, Patience
-from llm.ledger import Limits, Prices
+from llm.options import EndpointOptions
 
 INVENTED = REPOSITORY / "assets" / "data" / "characters" / "characters.yaml"
 
@@ -77,41 +76,8 @@ class SourceOptions:
 
 
 @dataclass(frozen=True)
-class WriterOptions:
-    """Who writes: a chat model behind an OpenAI-compatible endpoint, or by default the built-in writer.
-
-    Args:
-        base_url: Address of the endpoint, such as http://127.0.0.1:8000/v1; without it the built-in writer of the
-            invented characters writes, offline.
-        model: The model's name at the endpoint.
-        key_variable: Environment variable that holds the key; an endpoint on this machine needs none.
-        cache: File of answers, kept from run to run; by default answers.sqlite in the output folder.
-        concurrency: Most requests under way at once.
-        requests_per_minute: Most requests a minute.
-        timeout: Seconds for one attempt, from sending to the last byte.
-        retries: How often a request is sent again after the endpoint, its rate limit or the connection failed.
-        bad_answers: How often it is sent again after a refusal or a malformed answer.
-        budget: Most that may be spent with this cache, in the currency of the prices.
-        token_budget: Most tokens that may be spent with this cache.
-        prompt_price: Price of a million tokens of prompts.
-        completion_price: Price of a million tokens of answers.
-        progress: Whether a progress bar is shown.
-    """
-
-    base_url: str | None = None
-    model: str = ""
-    key_variable: str = DEFAULT_KEY_VARIABLE
-    cache: str | None = None
-    concurrency: int = 8
-    requests_per_minute: float | None = None
-    timeout: float = 120.0
-    retries: int = 6
-    bad_answers: int = 2
-    budget: float | None = None
-    token_budget: int | None = None
-    prompt_price: float = 0.0
-    completion_price: float = 0.0
-    progress: bool = True
+class WriterOptions(EndpointOptions):
+    """Who writes: a chat model behind an OpenAI-compatible endpoint, or by default the built-in writer."""
 
     def model_writer(self, folder: StepFolder) -> ModelWriter | None:
         """The language model that writes; None where the built-in writer does.
@@ -122,16 +88,7 @@ class WriterOptions:
         if self.base_url is None:
             self._check_unused()
             return None
-        patience = Patience(self.concurrency, self.requests_per_minute, self.timeout, self.retries, self.bad_answers)
-        settings = ClientSettings(
-            Endpoint(self.base_url, self.model, self.key_variable),
-            self.cache or str(folder.file(CACHE)),
-            patience,
-            Prices(self.prompt_price, self.completion_price),
-            Limits(self.budget, self.token_budget),
-            self.progress,
-        )
-        return ModelWriter(ChatClient(settings))
+        return ModelWriter(ChatClient(self.client_settings(str(folder.file(CACHE)))))
 
     def writer(self, folder: StepFolder, characters: Sequence[CharacterFiles]) -> Writer:
         """Who writes about these characters.

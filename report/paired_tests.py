@@ -1,0 +1,232 @@
+"""Paired tests between the methods of finished evaluations, from the records that they wrote."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from files.atomic import atomic_write_text
+from files.readers import read_json_lines, require
+from metrics.bootstrap import Interval, bootstrap_difference
+from metrics.glossary import MEANINGS, ranked
+from metrics.outcome import MetricRow
+from metrics.result_rows import RESULTS, ResultRow, by_run, read_results
+from metrics.significance import holm, paired_effect, permutation_p
+from report.cells import interval_cell, markdown_table, number, table_cell
+
+RECORDS, MARKDOWN = "records.jsonl", "paired_tests.md"
+BASE = "none"
+Scores = dict[str, float]
+_Sides = tuple[Scores, Scores]
+
+
+class PairedTest(NamedTuple):
+    """A figure of one method against that of another on the same rows.
+
+    Attributes:
+        benchmark: What was asked.
+        model: Of whom.
+        metric: The figure, a mean over rows.
+        method: The one.
+        other: The other; `none` is the model as it is.
+        difference: Mean of the one minus the other, row by row, with its interval.
+        p: Of a two-sided permutation test.
+        p_holm: The same, corrected for all tests of this benchmark and model.
+        effect: Mean difference in standard deviations of the differences.
+    """
+
+    benchmark: str
+    model: str
+    metric: str
+    method: str
+    other: str
+    difference: Interval
+    p: float
+    p_holm: float
+    effect: float
+
+
+def paired_tests(rows: Sequence[ResultRow]) -> list[PairedTest]:
+    """Test every method against the base model, and the best one against the others, by every figure of an effect.
+
+    What is tested lies beside the results, in `records.jsonl`. Records of one item under several personas, and of one
+    record under several seeds, are not independent and are averaged first.
+
+    Args:
+        rows: Rows of any number of evaluations.
+
+    Returns:
+        The tests, by benchmark and model. Figures that are no means over records are left out, and so is what has not
+        two rows in common.
+
+    Raises:
+        InputError: A file of records is faulty.
+    """
+    files = _RecordFiles()
+    found = []
+    for (benchmark, model), methods in by_run([row for row in rows if row.plain]).items():
+        names = ranked({row.metric for of_method in methods.values() for row in of_method}, "effect")
+        scores = {label: files.scores(of_method[0], names) for label, of_method in methods.items()}
+        family = []
+        for metric in names:
+            sides = {label: of_method[metric] for label, of_method in scores.items() if metric in of_method}
+            order = sorted((label for label in sides if label != BASE), key=lambda one: _place(methods[one], metric))
+            family += _tests((benchmark, model, metric), sides, order)
+        corrected = holm(torch.tensor([test.p for test in family], dtype=torch.float64)).tolist() if family else []
+        found += [test._replace(p_holm=p) for test, p in zip(family, corrected, strict=True)]
+    return found
+
+
+def paired_tests_markdown(tests: Sequence[PairedTest]) -> str:
+    """The tests as a table for each benchmark and model.
+
+    Args:
+        tests: What was tested.
+
+    Returns:
+        Markdown; nothing where there is no test.
+    """
+    groups: dict[tuple[str, str], list[PairedTest]] = {}
+    for test in tests:
+        groups.setdefault((test.benchmark, test.model), []).append(test)
+    if not groups:
+        return ""
+    parts = [
+        "## Paired tests",
+        "Each method against the model as it is (`none`), and the best against the others, row by row: mean difference "
+        "with its 95 % interval, p of a two-sided permutation test, p corrected for all tests of the table (Holm), and "
+        "the effect in standard deviations of the differences (d; 0.2 is small, 0.5 medium, 0.8 large).",
+    ]
+    header = ["figure", "method", "against", "difference", "rows", "p", "p, Holm", "d"]
+    for (benchmark, model), members in groups.items():
+        parts += [
+            f"### {table_cell(benchmark)}, {table_cell(model)}",
+            markdown_table(header, list(map(_cells, members))),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def write_paired_tests(tests: Sequence[PairedTest], folder: str | Path) -> str:
+    """Write `paired_tests.md`, where there are tests.
+
+    Args:
+        tests: What was tested.
+        folder: Where to.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    text = paired_tests_markdown(tests)
+    if text:
+        atomic_write_text(Path(folder) / MARKDOWN, text)
+    return text
+
+
+def p_cell(p: float) -> str:
+    """A p-value as text.
+
+    Example:
+        >>> p_cell(0.0421), p_cell(0.00001), p_cell(float("nan"))
+        ('0.042', '< 0.001', '')
+    """
+    if math.isnan(p):
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def unit_of(record: str, persona: str) -> str:
+    """The independent unit that a record belongs to: the item, where it is asked under several personas.
+
+    Example:
+        >>> unit_of("openness-3:openness+", "openness+"), unit_of("tea", "openness+")
+        ('openness-3', 'tea')
+    """
+    return record.removesuffix(f":{persona}")
+
+
+def _cells(test: PairedTest) -> list[str]:
+    value, low, high, n = test.difference
+    known = math.isfinite(low) and math.isfinite(high)
+    row = MetricRow(test.metric, "all", value, low if known else None, high if known else None, n, None)
+    size = "" if math.isnan(test.effect) else number(test.effect) if math.isfinite(test.effect) else "infinite"
+    names = [f"`{test.metric}`", table_cell(test.method), table_cell(test.other)]
+    return [*names, interval_cell(row), str(n), p_cell(test.p), p_cell(test.p_holm), size]
+
+
+def _tests(named: tuple[str, str, str], sides: Mapping[str, _Sides], order: Sequence[str]) -> list[PairedTest]:
+    """Tests of one figure: each method against the base model, and the first of `order` against the others."""
+    base: Scores = {}
+    for before, _ in sides.values():
+        base = {**before, **base}
+    if BASE in sides:
+        base = {**base, **sides[BASE][1]}
+    pairs = [(label, BASE, sides[label][1], base) for label in order]
+    pairs += [(order[0], label, sides[order[0]][1], sides[label][1]) for label in order[1:]]
+    return [test for pair in pairs if (test := _test(named, *pair)) is not None]
+
+
+def _test(named: tuple[str, str, str], method: str, other: str, ours: Scores, theirs: Scores) -> PairedTest | None:
+    common = [unit for unit in ours if unit in theirs]
+    if len(common) < 2:
+        return None
+    left, right = (torch.tensor([one[unit] for unit in common], dtype=torch.float64) for one in (ours, theirs))
+    p, effect = permutation_p(left - right).item(), paired_effect(left - right).item()
+    return PairedTest(*named, method, other, bootstrap_difference(left, right), p, math.nan, effect)
+
+
+def _place(rows: Sequence[ResultRow], metric: str) -> tuple[bool, float]:
+    """Where a method stands by a figure, the best first, those without a value last."""
+    value = next((row.value for row in rows if row.metric == metric), None)
+    if value is None:
+        return True, 0.0
+    return False, value if MEANINGS[metric].better == "lower" else -value
+
+
+class _RecordFiles:
+    """Files of records, each read once."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Path, list[tuple[int, dict[str, Any]]]] = {}
+
+    def scores(self, row: ResultRow, metrics: Sequence[str]) -> dict[str, _Sides]:
+        """For each figure what the base model and the method of a row scored, by unit."""
+        found: dict[str, tuple[dict[str, list[float]], dict[str, list[float]]]] = {}
+        for file in _files(row):
+            if file not in self._entries:
+                self._entries[file] = list(read_json_lines(file))
+            for line, entry in self._entries[file]:
+                if require(entry, "method", str, file=file, row=line) != row.method:
+                    continue
+                persona = require(entry, "persona", dict, file=file, row=line)
+                unit = unit_of(require(entry, "id", str, file=file, row=line), str(persona.get("name", "")))
+                for side, name in enumerate(("base", "values")):
+                    values = require(entry, name, dict, file=file, row=line, allow_empty=True)
+                    for metric in metrics:
+                        if values.get(metric) is not None:
+                            value = require(values, metric, float, file=file, row=line)
+                            found.setdefault(metric, ({}, {}))[side].setdefault(unit, []).append(value)
+        return {metric: (_means(sides[0]), _means(sides[1])) for metric, sides in found.items()}
+
+
+def _means(values: Mapping[str, list[float]]) -> Scores:
+    return {unit: math.fsum(parts) / len(parts) for unit, parts in values.items()}
+
+
+def _files(row: ResultRow) -> list[Path]:
+    """The files of records behind a row: beside its results, or of the same evaluation below them (seeds, a matrix)."""
+    folder = Path(row.folder)
+    if (folder / RECORDS).is_file():
+        return [folder / RECORDS]
+    return [file for file in sorted(folder.rglob(RECORDS)) if _is_of(file.with_name(RESULTS), row)]
+
+
+def _is_of(results: Path, row: ResultRow) -> bool:
+    named = (row.benchmark, row.model, row.method)
+    return results.is_file() and any((one.benchmark, one.model, one.method) == named for one in read_results(results))
