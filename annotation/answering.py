@@ -15,7 +15,7 @@ from annotation.sources import CharacterFiles, stage_names
 from annotation.steps import ANSWERS, QUESTIONS, Failures, StepFolder, check_budget, kept_answers
 from annotation.writers import Job, Writer
 from files.atomic import write_lines
-from files.errors import InputError
+from files.errors import InputError, check_at_least
 from llm.requests import ChatRequest
 
 
@@ -48,14 +48,7 @@ class AnswerSettings:
             InputError: A number is too small.
         """
         for name, least in (("knowledge_words", 1), ("style_words", 0), ("max_tokens", 1), ("temperature", 0)):
-            if getattr(self, name) < least:
-                raise InputError(
-                    "is too small",
-                    field=f"--{name}",
-                    expected=f"at least {least}",
-                    got=getattr(self, name),
-                    fix="raise it",
-                )
+            check_at_least(f"--{name}", getattr(self, name), least)
 
 
 class Answerer:

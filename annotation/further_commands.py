@@ -18,7 +18,7 @@ from annotation.sources import read_passages
 from annotation.steps import ANSWERS, PASSAGES, StepFolder
 from annotation.talking import chat as talk
 from annotation.writers import ModelWriter
-from files.errors import InputError
+from files.errors import InputError, check_at_least
 from personas.item_key import read_item_key
 from personas.participants import read_participants
 from personas.questionnaire import read_split, split_items
@@ -79,8 +79,8 @@ def personality(
     key = read_item_key(items, [number for some in numbers.values() for number in some])
     questionnaire = split_items(numbers, key, split)
     found = list(read_participants(people, questionnaire.described))[:count]
-    if count is not None and count < 1:
-        raise InputError("is too small", field="--count", expected="at least 1", got=count, fix="raise it")
+    if count is not None:
+        check_at_least("--count", count, 1)
     with _closed(writer.model_writer(folder)) as chosen:
         say(describe_people(folder, found, questionnaire.described, chosen, seed))
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from random import Random
 
 from annotation.prompts import ANALYSIS, RESPONSE
-from annotation.records import Dialogue, check_turns, read_records, write_records
+from annotation.records import Dialogue, read_records, write_records
 from annotation.steps import MIXED, TRAIN, Failures, StepFolder
-from files.errors import InputError
+from files.errors import InputError, check_at_least
 from files.readers import read_json_lines
+from files.turns import read_turns
 from organism.characters.sources import general_dialogues
 
 BUILT_IN_WORLD = "built-in world"
@@ -40,9 +41,8 @@ def mix(
     Raises:
         InputError: There are no conversations, a general one is faulty, or a number is too small.
     """
-    for name, value, least in (("--repeats", repeats, 1), ("--general_count", general_count, 0)):
-        if value < least:
-            raise InputError("is too small", field=name, expected=f"at least {least}", got=value, fix="raise it")
+    check_at_least("--repeats", repeats, 1)
+    check_at_least("--general_count", general_count, 0)
     own = list(read_records(folder.file(TRAIN), Dialogue, folder.fix(TRAIN)))
     # Where an answer came from is in `train.jsonl`; repeated here it would be most of the file.
     own = [replace(_analysed(one) if with_analysis else one, knowledge=[], style=[]) for one in own]
@@ -67,7 +67,7 @@ def general_records(file: str | None, count: int, seed: int) -> list[Dialogue]:
     for row, record in read_json_lines(file):
         if len(found) == count:
             break
-        messages = check_turns(record.get("messages"), "assistant", file, row)
+        messages = read_turns(record, "messages", "assistant", file=file, row=row)
         backend = record.get("backend")
         found.append(Dialogue(f"general-{row}", messages, backend if isinstance(backend, str) else Path(file).name))
     if not found and count:

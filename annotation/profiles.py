@@ -12,7 +12,7 @@ from annotation.prompts import background_messages, personality_messages
 from annotation.steps import Failures, StepFolder, check_budget, kept_answers
 from annotation.writers import BUILT_IN, Job, ModelWriter, Written
 from files.atomic import write_json
-from files.errors import InputError
+from files.errors import InputError, check_at_least
 from files.readers import read_json, require
 from llm.requests import ChatRequest
 from organism.backgrounds import ATTRIBUTES, background_levels, background_text, draw_background
@@ -157,8 +157,7 @@ def drawn_attributes(count: int, seed: int) -> list[dict[str, str]]:
     Raises:
         InputError: The number is too small.
     """
-    if count < 1:
-        raise InputError("is too small", field="--count", expected="at least 1", got=count, fix="raise it")
+    check_at_least("--count", count, 1)
     return [draw_background(Random(f"{seed}/{number}")) for number in range(count)]  # noqa: S311
 
 

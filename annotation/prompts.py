@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from annotation.records import Message, Pattern
+from annotation.records import Pattern
+from files.turns import Message
 
 ANALYSIS, RESPONSE = "[Analysis]", "[Response]"
 _REFUSED = "Refused."

@@ -16,8 +16,8 @@ from typing import Any, Literal, TypeVar, get_args
 from files.atomic import write_lines
 from files.errors import InputError
 from files.readers import read_json_lines
+from files.turns import Message, read_answers, read_turns
 
-Message = dict[str, str]
 Pattern = Literal["ordinary", "misleading", "opinion"]
 Source = Literal["knowledge", "style"]
 PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
@@ -181,58 +181,6 @@ def read_records(file: str | Path, kind: type[R], fix: str = "check the path") -
         raise InputError("holds no record", file=file, expected="one JSON object per line", fix=fix)
 
 
-def check_turns(messages: Any, last: str, file: str | Path, row: int | str, field: str = "messages") -> list[Message]:
-    """Turns in order: perhaps one of the system, then user and assistant in turn.
-
-    Args:
-        messages: What was read.
-        last: Whose turn must be the last.
-        file: Named in errors.
-        row: Named in errors.
-        field: Named in errors.
-
-    Returns:
-        The turns, with nothing but role and content.
-
-    Raises:
-        InputError: There is none, one has no text, or they are out of order.
-
-    >>> check_turns([{"role": "assistant", "content": "Hi"}], "assistant", "a.jsonl", 1)
-    Traceback (most recent call last):
-    ...
-    files.errors.InputError: a.jsonl, row 1, field 'messages[0].role': roles are out of order
-      expected: system or user
-      got: 'assistant'
-      next step: order the turns: perhaps one of the system, then user and assistant in turn
-    """
-    turns: list[Message] = []
-    for number, message in enumerate(messages if isinstance(messages, list) else [messages]):
-        place = f"{field}[{number}]"
-        if not isinstance(message, Mapping):
-            raise InputError("is not a message", file=file, row=row, field=place, expected="an object", got=message)
-        role, content = message.get("role"), message.get("content")
-        wanted = ("user",) if turns and turns[-1]["role"] != "user" else ("assistant",) if turns else ("system", "user")
-        if role not in wanted:
-            raise InputError(
-                "roles are out of order",
-                file=file,
-                row=row,
-                field=f"{place}.role",
-                expected=" or ".join(wanted),
-                got=role,
-                fix="order the turns: perhaps one of the system, then user and assistant in turn",
-            )
-        if not isinstance(content, str) or not content.strip():
-            raise InputError(
-                "a turn has no text", file=file, row=row, field=f"{place}.content", expected="text", got=content
-            )
-        turns.append({"role": str(role), "content": content})
-    if not turns or turns[-1]["role"] != last:
-        got = turns[-1]["role"] if turns else "no turn"
-        raise InputError("ends with the wrong turn", file=file, row=row, field=field, expected=last, got=got)
-    return turns
-
-
 def _record(content: Mapping[str, Any], kind: type[R], file: str | Path, row: int) -> R:
     values: dict[str, Any] = {}
     for one in fields(kind):
@@ -251,29 +199,8 @@ def _record(content: Mapping[str, Any], kind: type[R], file: str | Path, row: in
             raise InputError("is not acceptable", file=file, row=row, field=one.name, expected=words, got=value)
         values[one.name] = value
     if kind is Dialogue:
-        values["messages"] = check_turns(values["messages"], "assistant", file, row)
+        values["messages"] = read_turns(values, "messages", "assistant", file=file, row=row)
     if kind is Pair:
-        values["prompt"] = check_turns(values["prompt"], "user", file, row, "prompt")
-        _check_answers(values["chosen"], values["rejected"], file, row)
+        values["prompt"] = read_turns(values, "prompt", "user", file=file, row=row)
+        read_answers(values, file=file, row=row)
     return kind(**values)
-
-
-def _check_answers(chosen: list[Any], rejected: list[Any], file: str | Path, row: int) -> None:
-    texts = []
-    for name, answer in (("chosen", chosen), ("rejected", rejected)):
-        message = answer[0] if len(answer) == 1 and isinstance(answer[0], Mapping) else {}
-        if message.get("role") != "assistant" or not isinstance(message.get("content"), str):
-            raise InputError(
-                "is not one answer", file=file, row=row, field=name, expected="one message of the assistant", got=answer
-            )
-        texts.append(message["content"].strip())
-    if texts[0] == texts[1]:
-        raise InputError(
-            "both answers of the pair are equal",
-            file=file,
-            row=row,
-            field="rejected",
-            expected="another answer than the chosen one",
-            got=texts[1],
-            fix="remove the pair, or correct it",
-        )

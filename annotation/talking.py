@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from annotation.answering import Answerer
-from annotation.records import Message, Question
+from annotation.records import Question
 from annotation.sources import CharacterFiles
 from annotation.writers import Job, Writer
 from files.errors import InputError
+from files.turns import Message
 
 Read = Callable[[str], str]
 Say = Callable[[str], None]

@@ -16,7 +16,8 @@ from files.provenance import data_hash
 from interventions.autoencoder_files import StoredAutoencoder, read_autoencoder
 from interventions.features import check_autoencoder, feature_direction
 from organism.backgrounds import ATTRIBUTES
-from personas.feature_patterns import read_background_features, read_feature_patterns
+from personas.backgrounds import read_backgrounds
+from personas.feature_patterns import read_feature_patterns
 from personas.traits import BIG_FIVE
 
 BACKGROUND = "background"
@@ -154,10 +155,11 @@ class SAESteering(DirectionSteering):
 
     def _person(self) -> Mapping[str, str]:
         """The attributes of the person asked for."""
-        people = {person.number: person for person in read_background_features(str(self.people), ATTRIBUTES)}
-        if self.person is None or self.person not in people:
-            raise self._bad("person", f"a number from {min(people)} to {max(people)}", self.person)
-        return people[self.person].attributes
+        people = {one.name: one.given for one in read_backgrounds(str(self.people)).characters}
+        if str(self.person) not in people:
+            first, *_, last = [*people, *people]
+            raise self._bad("person", f"one of the file's numbers, {first} to {last}", self.person)
+        return people[str(self.person)]
 
     def _check_options(self) -> None:
         super()._check_options()

@@ -13,6 +13,7 @@ from torch import distributed
 from torch.utils.data import DataLoader, Subset
 from transformers import PreTrainedTokenizerBase
 
+from files.errors import InputError, check_at_least
 from lm.loading import LMSpec, load_tokenizer
 
 
@@ -140,3 +141,34 @@ class ChatDataModule(LightningDataModule):
         return DataLoader(
             shard, batch_size=self.batch_size, collate_fn=collate, shuffle=False, num_workers=self.num_workers
         )
+
+
+def check_sizes(least: int = 1, /, **given: int | None) -> None:
+    """Refuse options of a data module that are too small.
+
+    Args:
+        least: The smallest value that means something.
+        given: Options by name; None, where it is allowed, stands for no limit.
+
+    Raises:
+        InputError: Naming the option.
+
+    Example:
+        >>> check_sizes(batch_size=4, limit=None)
+    """
+    for name, value in given.items():
+        if value is not None:
+            check_at_least(f"--data.init_args.{name}", value, least)
+
+
+def bad_option(option: str, problem: str, expected: str, got: object, fix: str) -> InputError:
+    """The error about an option of a data module.
+
+    Args:
+        option: Its name.
+        problem: What is wrong with it.
+        expected: What would have been right.
+        got: What was given.
+        fix: The next step.
+    """
+    return InputError(problem, field=f"--data.init_args.{option}", expected=expected, got=got, fix=fix)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from files.errors import InputError
-from files.readers import read_json_lines, require
+from files.readers import read_json_lines
+from files.turns import read_answers, read_turns
 from lm.chat import Chat
 
 STAGE = "stage"
@@ -104,7 +105,7 @@ def read_conversations(file: str | Path, tags: StageTags) -> list[Conversation]:
     """
     conversations = []
     for row, record in read_json_lines(file):
-        messages = turns(record, "messages", file, row, last="assistant")
+        messages = read_turns(record, "messages", "assistant", file=file, row=row)
         conversations.append(Conversation(row, tags.tagged(record, messages, file, row)))
     return _some(conversations, file, '{"messages": [...]}')
 
@@ -117,69 +118,10 @@ def read_pairs(file: str | Path, tags: StageTags) -> list[Pair]:
     """
     pairs = []
     for row, record in read_json_lines(file):
-        prompt = turns(record, "prompt", file, row, last="user")
-        answers = [_answer(record, name, file, row) for name in ("chosen", "rejected")]
-        if answers[0].strip() == answers[1].strip():
-            raise InputError(
-                "both answers of the pair are equal", file=file, row=row, field="rejected",
-                expected="another answer than the chosen one", got=answers[1], fix="remove the pair, or correct it",
-            )  # fmt: skip
+        prompt = read_turns(record, "prompt", "user", file=file, row=row)
+        answers = read_answers(record, file=file, row=row)
         pairs.append(Pair(row, tags.tagged(record, prompt, file, row), *answers))
     return _some(pairs, file, '{"prompt": [...], "chosen": [...], "rejected": [...]}')
-
-
-def turns(record: Mapping[str, Any], field: str, file: str | Path, row: int, last: str) -> Chat:
-    """The turns of a record: perhaps one of the system, then the user's and the assistant's in turn.
-
-    Args:
-        record: What was read.
-        field: The key of the list of messages.
-        file: Named in errors.
-        row: Named in errors.
-        last: Whose turn must be the last.
-
-    Raises:
-        InputError: There is none, one has no text, or they are out of order.
-    """
-    messages = require(record, field, list, file=file, row=row)
-    chat: Chat = []
-    for number, message in enumerate(messages):
-        place = f"{field}[{number}]"
-        if not isinstance(message, dict):
-            raise InputError("is not a message", file=file, row=row, field=place, expected="an object", got=message)
-        role = require(message, "role", str, file=file, row=row)
-        content = require(message, "content", str, file=file, row=row)
-        wanted = _next_roles(chat)
-        if role not in wanted:
-            raise InputError(
-                "roles are out of order", file=file, row=row, field=f"{place}.role",
-                expected=" or ".join(wanted), got=role,
-                fix="order the turns: perhaps one of the system, then user and assistant in turn",
-            )  # fmt: skip
-        chat.append({"role": role, "content": content})
-    if chat[-1]["role"] != last:
-        raise InputError(
-            "ends with the wrong turn", file=file, row=row, field=f"{field}[{len(chat) - 1}].role",
-            expected=last, got=chat[-1]["role"], fix=f"end it with the {last}'s turn",
-        )  # fmt: skip
-    return chat
-
-
-def _next_roles(chat: Chat) -> tuple[str, ...]:
-    """Who may speak next."""
-    if not chat:
-        return ("system", "user")
-    return ("assistant",) if chat[-1]["role"] == "user" else ("user",)
-
-
-def _answer(record: Mapping[str, Any], field: str, file: str | Path, row: int) -> str:
-    """The text of an answer, given as one message of the assistant."""
-    messages = require(record, field, list, file=file, row=row)
-    if len(messages) != 1 or not isinstance(messages[0], dict) or messages[0].get("role") != "assistant":
-        raise InputError(
-            "is not one answer", file=file, row=row, field=field, expected="one message of the assistant", got=messages
-        )
-    return require(messages[0], "content", str, file=file, row=row)
 
 
 def _some(records: list[T], file: str | Path, form: str) -> list[T]:

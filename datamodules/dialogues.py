@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from datamodules.base import ChatDataModule, ResumableLoader
+from datamodules.base import ChatDataModule, ResumableLoader, check_sizes
 from datamodules.chat_records import Conversation, StageTags, read_conversations
 from files.errors import InputError
 from lm.chat import EncodedChat
@@ -64,11 +64,8 @@ class DialogueDataModule(ChatDataModule):
         """
         if self.rows:
             return
-        for name, value, least in (("batch_size", self.batch_size, 1), ("max_tokens", self.max_tokens, 2)):
-            if value < least:
-                raise InputError(
-                    "is too small", field=f"--data.init_args.{name}", expected=f"at least {least}", got=value
-                )
+        check_sizes(batch_size=self.batch_size)
+        check_sizes(2, max_tokens=self.max_tokens)
         self.tags.check()
         self.rows = {part: self._rows(file) if file is not None else [] for part, file in self.files.items()}
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from torch.utils.data import DataLoader
 
-from datamodules.base import ChatDataModule, rank_and_world
+from datamodules.base import ChatDataModule, bad_option, check_sizes, rank_and_world
 from datamodules.representative import select_representative
 from files.errors import InputError
 from files.records import is_hub
@@ -224,21 +224,15 @@ class PapiDataModule(ChatDataModule):
 
     def _check_options(self) -> None:
         """Here, not in the constructor: what a constructor raises reaches the user wrapped in the parser's words."""
-        for option, value in {"batch_size": self.batch_size, "people": self.limit}.items():
-            if value is not None and value < 1:
-                raise _bad_option(option, "is too small", "at least 1", value, "raise it")
+        check_sizes(batch_size=self.batch_size, people=self.limit)
         if self.representative and self.limit is None:
-            raise _bad_option("people", "is missing", "how many representative people to choose", None, "give a number")
+            raise bad_option("people", "is missing", "how many representative people to choose", None, "give a number")
         self.wording.check("--data.init_args.wording")
         if not self.data_dir.is_dir():
             expected = "a folder with Test-set.json, mpi_300_split.json and an item key"
-            raise _bad_option("data_dir", "is not a folder", expected, str(self.data_dir), "check the path")
+            raise bad_option("data_dir", "is not a folder", expected, str(self.data_dir), "check the path")
 
 
 def _only(batches: list[PeopleBatch]) -> PeopleBatch:
     """The batch that was made for a group of places."""
     return batches[0]
-
-
-def _bad_option(option: str, problem: str, expected: str, got: object, fix: str) -> InputError:
-    return InputError(problem, field=f"--data.init_args.{option}", expected=expected, got=got, fix=fix)

@@ -11,11 +11,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from datamodules.base import ChatDataModule, ResumableLoader
+from datamodules.base import ChatDataModule, ResumableLoader, check_sizes
 from datamodules.chat_records import Pair
 from datamodules.papi import PapiDataModule
 from datamodules.preferences import encode_pairs
-from datamodules.prompts import Prompt, check_batch_size, prompt_loader
+from datamodules.prompts import Prompt, prompt_loader
 from files.errors import InputError
 from lm.loading import LMSpec
 from lm.preferences import EncodedPair, PreferenceBatch, preference_batch
@@ -106,7 +106,7 @@ class PapiPairDataModule(ChatDataModule):
         """
         if self.pairs:
             return
-        check_batch_size(self.batch_size)
+        check_sizes(batch_size=self.batch_size)
         if not 1 <= self.others < len(OPTION_LETTERS):
             raise InputError("is out of range", field="--data.init_args.others", expected="1 to 4", got=self.others)
         pairs = item_pairs(self.person.answered, self.person.data.wording, self.others, self.seed)
@@ -163,7 +163,7 @@ class PapiPromptDataModule(ChatDataModule):
         Raises:
             InputError: An option or a file is faulty.
         """
-        check_batch_size(self.batch_size)
+        check_sizes(batch_size=self.batch_size)
         ask = self.person.data.wording.ask
         self.prompts = [
             (ask(item), {"answer": answer, "item": item.number, "trait": item.trait})

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from datamodules.base import ChatDataModule
+from datamodules.base import ChatDataModule, check_sizes
 from datamodules.chat_records import StageTags
 from files.errors import InputError
 from lm.loading import LMSpec
@@ -87,10 +87,7 @@ class PersonaDialogueDataModule(ChatDataModule):
                 expected=f"some of {', '.join(FIGURES)}",
                 got=unknown or self.tests,
             )
-        if self.batch_size < 1:
-            raise InputError(
-                "is too small", field="--data.init_args.batch_size", expected="at least 1", got=self.batch_size
-            )
+        check_sizes(batch_size=self.batch_size)
         self.tags.check()
         self.items = [item for file in self.data_files() for item in read_examination(file)]
         self.benchmark = PersonaDialogueBenchmark({item.id: _key(item) for item in self.items})

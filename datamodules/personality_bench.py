@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from torch.utils.data import DataLoader
 
-from datamodules.base import ChatDataModule
+from datamodules.base import ChatDataModule, bad_option, check_sizes
 from datamodules.levels import check_levels, check_traits, wanted_personas
 from files.errors import InputError
 from files.readers import require
@@ -182,19 +182,9 @@ class PersonalityBenchDataModule(ChatDataModule):
         """Here, not in the constructor: what a constructor raises reaches the user wrapped in the parser's words."""
         check_levels(self.levels)
         check_traits(self.traits)
-        for option, value in {"batch_size": self.batch_size, "questions": self.limit}.items():
-            if value is not None and value < 1:
-                raise InputError(
-                    "is too small", field=f"--data.init_args.{option}", expected="at least 1", got=value, fix="raise it"
-                )
+        check_sizes(batch_size=self.batch_size, questions=self.limit)
         if self.part not in get_args(Part):
-            raise InputError(
-                "is no part of the data",
-                field="--data.init_args.part",
-                expected="test or search",
-                got=self.part,
-                fix="correct it",
-            )
+            raise bad_option("part", "is no part of the data", "test or search", self.part, "correct it")
 
 
 def _question(record: Mapping[str, Any], file: str, row: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch.utils.data import DataLoader
 
-from datamodules.base import ChatDataModule, ResumableLoader
+from datamodules.base import ChatDataModule, ResumableLoader, bad_option, check_sizes
 from datamodules.edit_batches import EditBatcher, EditWording, PersonalityEditBatch
 from datamodules.opinions import read_opinions
 from files.errors import InputError
@@ -136,19 +136,16 @@ class EditDataModule(ChatDataModule):
     def _check_options(self) -> None:
         """Here, not in the constructor: what a constructor raises reaches the user wrapped in the parser's words."""
         given = self.wording
-        limits = {"batch_size": self.batch_size, "limit": self.limit}
-        limits |= {"max_tokens": given.max_tokens, "train_opinions": given.train_opinions}
-        for option, value in limits.items():
-            if value is not None and value < 1:
-                raise _bad_option(option, "is too small", "at least 1", value, "raise it")
+        check_sizes(batch_size=self.batch_size, limit=self.limit)
+        check_sizes(max_tokens=given.max_tokens, train_opinions=given.train_opinions)
         if not set(given.traits) <= set(TRAITS) or len(set(given.traits)) < max(2, len(given.traits)):
             expected = f"two or more different ones of {', '.join(TRAITS)}"
-            raise _bad_option("traits", "is no choice of traits", expected, list(given.traits), "correct the list")
+            raise bad_option("traits", "is no choice of traits", expected, list(given.traits), "correct the list")
         bad = [question for question in given.questions if "{topic}" not in question]
         if bad or not given.questions:
             expected = "questions such as 'What do you think of {topic}?'"
             got = bad[0] if bad else list(given.questions)
-            raise _bad_option("questions", "has no place for the topic", expected, got, "write {topic} in each of them")
+            raise bad_option("questions", "has no place for the topic", expected, got, "write {topic} in each of them")
 
     def _in_order(self, split: str) -> DataLoader:
         batcher = self.batchers[split]
@@ -164,7 +161,3 @@ class _EpochCollate:
 
     def __call__(self, indices: Sequence[int]) -> PersonalityEditBatch:
         return self.batcher.batch(indices, self.loader.epoch if self.loader is not None else 0)
-
-
-def _bad_option(option: str, problem: str, expected: str, got: object, fix: str) -> InputError:
-    return InputError(problem, field=f"--data.init_args.{option}", expected=expected, got=got, fix=fix)

@@ -10,7 +10,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
-from datamodules.base import ChatDataModule, ResumableLoader
+from datamodules.base import ChatDataModule, ResumableLoader, check_sizes
 from datamodules.chat_records import Pair, StageTags, read_pairs
 from files.errors import InputError
 from lm.chat import Chat, EncodedChat, encode_chats
@@ -61,11 +61,8 @@ class PreferenceDataModule(ChatDataModule):
         """
         if self.pairs:
             return
-        for name, value, least in (("batch_size", self.batch_size, 1), ("max_tokens", self.max_tokens, 2)):
-            if value < least:
-                raise InputError(
-                    "is too small", field=f"--data.init_args.{name}", expected=f"at least {least}", got=value
-                )
+        check_sizes(batch_size=self.batch_size)
+        check_sizes(2, max_tokens=self.max_tokens)
         self.tags.check()
         pairs: dict[str, list[EncodedPair]] = {}
         for part, file in self.files.items():

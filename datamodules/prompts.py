@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datamodules.base import ChatDataModule, ResumableLoader
-from datamodules.chat_records import StageTags, turns
+from datamodules.base import ChatDataModule, ResumableLoader, check_sizes
+from datamodules.chat_records import StageTags
 from files.errors import InputError
-from files.readers import read_json_lines
+from files.readers import read_json_lines, require
+from files.turns import read_turns
 from lm.chat import Chat
 from lm.loading import LMSpec
 from lm.prompt_batch import PromptBatch
@@ -18,9 +19,10 @@ Prompt = tuple[Chat, dict[str, Any]]
 
 
 class PromptDataModule(ChatDataModule):
-    """Prompts from a JSON Lines file: `prompt` in every record, or `messages`, whose last answer is left out.
+    """Prompts from a JSON Lines file.
 
-    All other keys of a record are handed to the rewards.
+    Every record has a `prompt`, or `messages`, whose last answer is left out, or a `question` as text (as the files of
+    PersonalityBench). All other keys of a record are handed to the rewards.
 
     Args:
         lm: The language model; taken from the model's settings.
@@ -53,19 +55,39 @@ class PromptDataModule(ChatDataModule):
         """
         if self.prompts:
             return
-        check_batch_size(self.batch_size)
+        check_sizes(batch_size=self.batch_size)
         self.tags.check()
         for row, record in read_json_lines(self.file):
-            key = "prompt" if "prompt" in record else "messages"
-            chat = turns(record, key, self.file, row, last="user" if key == "prompt" else "assistant")
-            chat = self.tags.tagged(record, chat if key == "prompt" else chat[:-1], self.file, row)
-            self.prompts.append((chat, {name: value for name, value in record.items() if name != key}))
+            key, chat = read_prompt(record, self.file, row)
+            known = {name: value for name, value in record.items() if name != key}
+            self.prompts.append((self.tags.tagged(record, chat, self.file, row), known))
         if not self.prompts:
             raise InputError("holds no prompt", file=self.file, expected='a line such as {"prompt": [...]}')
 
     def train_dataloader(self) -> ResumableLoader:
         """Prompts in an order of their own in every epoch."""
         return prompt_loader(self.prompts, self.batch_size, self.seed, self.num_workers)
+
+
+def read_prompt(record: Mapping[str, Any], file: str | Path, row: int) -> tuple[str, Chat]:
+    """What is asked in a record, and under which key.
+
+    Args:
+        record: What was read.
+        file: Named in errors.
+        row: Named in errors.
+
+    Raises:
+        InputError: There is nothing, or turns are out of order.
+
+    >>> read_prompt({"question": "Who are you?"}, "a.jsonl", 1)
+    ('question', [{'role': 'user', 'content': 'Who are you?'}])
+    """
+    if "prompt" in record:
+        return "prompt", read_turns(record, "prompt", "user", file=file, row=row)
+    if "messages" in record or "question" not in record:
+        return "messages", read_turns(record, "messages", "assistant", file=file, row=row)[:-1]
+    return "question", [{"role": "user", "content": require(record, "question", str, file=file, row=row)}]
 
 
 def prompt_batch(prompts: Sequence[Prompt]) -> PromptBatch:
@@ -89,13 +111,3 @@ def prompt_loader(prompts: Sequence[Prompt], batch_size: int, seed: int, num_wor
     """
     size = min(batch_size, len(prompts))
     return ResumableLoader(prompts, size, prompt_batch, seed=seed, drop_last=True, num_workers=num_workers)
-
-
-def check_batch_size(batch_size: int) -> None:
-    """Refuse empty batches.
-
-    Raises:
-        InputError: There would be nothing in a batch.
-    """
-    if batch_size < 1:
-        raise InputError("is too small", field="--data.init_args.batch_size", expected="at least 1", got=batch_size)

@@ -8,10 +8,9 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from datamodules.base import ChatDataModule
+from datamodules.base import ChatDataModule, bad_option, check_sizes
 from datamodules.levels import check_levels, check_traits, wanted_personas
 from datamodules.trait_items import TraitItem, read_trait_items, trait_files
-from files.errors import InputError
 from lm.loading import LMSpec
 from metrics.trait import ORDERS, TraitBenchmark, part_of
 from metrics.trait_score import OPTIONS
@@ -150,19 +149,13 @@ class TraitDataModule(ChatDataModule):
         """Here, not in the constructor: what a constructor raises reaches the user wrapped in the parser's words."""
         check_levels(self.levels)
         check_traits(self.traits)
-        for option, value in {"batch_size": self.batch_size, "limit": self.limit}.items():
-            if value is not None and value < 1:
-                raise _bad_option(option, "is too small", "at least 1", value, "raise it")
+        check_sizes(batch_size=self.batch_size, limit=self.limit)
         for layout in self.layouts:
             lacking = [place for place in PLACES if place not in layout]
             if layout not in CHOICE_LAYOUTS and lacking:
                 expected = f"one of {', '.join(CHOICE_LAYOUTS)}, or a text with {' '.join(PLACES)}"
-                raise _bad_option("layouts", f"has no place for {lacking[0]}", expected, layout, "correct the layout")
+                raise bad_option("layouts", f"has no place for {lacking[0]}", expected, layout, "correct the layout")
         if not self.layouts or len(set(self.layouts)) < len(self.layouts):
-            raise _bad_option("layouts", "is no choice of layouts", "different ones", self.layouts, "correct the list")
+            raise bad_option("layouts", "is no choice of layouts", "different ones", self.layouts, "correct the list")
         if "{letter}" not in self.answer:
-            raise _bad_option("answer", "has no place for the letter", "{letter} in it", self.answer, "write {letter}")
-
-
-def _bad_option(option: str, problem: str, expected: str, got: object, fix: str) -> InputError:
-    return InputError(problem, field=f"--data.init_args.{option}", expected=expected, got=got, fix=fix)
+            raise bad_option("answer", "has no place for the letter", "{letter} in it", self.answer, "write {letter}")

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from datamodules.base import ChatDataModule, ResumableLoader
-from files.errors import InputError
+from datamodules.base import ChatDataModule, ResumableLoader, check_sizes
 from lm.classifier import encoded_texts
 from lm.loading import LMSpec
 from organism.holdout import Split
@@ -77,12 +76,8 @@ class TraitTextDataModule(ChatDataModule):
         Raises:
             InputError: Naming the option.
         """
-        given = {"texts": self.sizes["train"], "val_texts": self.sizes["held_out"], "batch_size": self.batch_size}
-        for option, value in {**given, "max_tokens": self.max_tokens}.items():
-            if value < 1:
-                raise InputError(
-                    "is too small", field=f"--data.init_args.{option}", expected="at least 1", got=value, fix="raise it"
-                )
+        check_sizes(texts=self.sizes["train"], val_texts=self.sizes["held_out"])
+        check_sizes(batch_size=self.batch_size, max_tokens=self.max_tokens)
 
     def train_dataloader(self) -> ResumableLoader:
         """Shuffled texts; goes on exactly where it stopped."""

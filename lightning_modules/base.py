@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
-from typing import Any
+from typing import Any, Self
 
 from lightning.pytorch import LightningModule
 from torch import Tensor
@@ -70,6 +71,22 @@ class PersonaModule(LightningModule):
 
         start = start_model(self.init_from, self.lm_spec)
         self.lm, self.model_hash, self.start_hash = start.lm, start.model_hash, start.file_hash
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training or evaluation; a model that is frozen stays in evaluation mode, without dropout."""
+        super().train(mode)
+        if self._is_frozen():
+            self.lm.eval()
+        return self
+
+    def on_fit_start(self) -> None:
+        """Keep the Trainer from warning that a frozen model is in evaluation mode."""
+        if self._is_frozen():
+            warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
+
+    def _is_frozen(self) -> bool:
+        """Whether there is a model, and nothing of it is trained."""
+        return self.model_hash is not None and not any(one.requires_grad for one in self.lm.parameters())
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """The trained tensors; the frozen ones of the language model are left out."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -115,17 +114,6 @@ class MENDModule(PersonaModule):
         self.edited = select_weights(sites, self.layers, self.weights, last=self.last_layers)
         self.halves = ModelHalves(self.lm, [sites.block(k) for k in range(sites.num_layers)], self.edited.first)
         self.hypernetwork = Hypernetwork(self.edited.shapes(), self.edit_lr, self.transform)
-
-    def train(self, mode: bool = True) -> MENDModule:
-        """Switch the network; the frozen model stays in evaluation mode, without dropout."""
-        super().train(mode)
-        if hasattr(self, "hypernetwork"):
-            self.lm.eval()
-        return self
-
-    def on_fit_start(self) -> None:
-        """Keep the Trainer from warning that the frozen model is in evaluation mode."""
-        warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
 
     def training_step(self, batch: EditBatch, batch_idx: int) -> Tensor:
         """Make the edits, judge them, and hand their gradients on to the network.

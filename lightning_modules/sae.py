@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Literal
 
 import torch
@@ -130,17 +129,6 @@ class SAEModule(PersonaModule):
     def trained(self) -> SparseAutoencoder:
         """The autoencoder of the block's output as it is."""
         return self.autoencoder.rescaled(float(self.scale)) if float(self.scale) else self.autoencoder
-
-    def train(self, mode: bool = True) -> SAEModule:
-        """Switch the autoencoder; the frozen model stays in evaluation mode, without dropout."""
-        super().train(mode)
-        if hasattr(self, "autoencoder"):
-            self.lm.eval()
-        return self
-
-    def on_fit_start(self) -> None:
-        """Keep the Trainer from warning that the frozen model is in evaluation mode."""
-        warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
 
     def training_step(self, batch: PackedBatch, batch_idx: int) -> Tensor:
         """Loss of the batch's tokens: what is not reconstructed, what too many features cost, and the revival."""

@@ -88,12 +88,14 @@ class Background:
         name: Of the character, as its file has it.
         paragraph: A text about the character that an LLM has written; empty where there is none.
         features: For each attribute the features of a sparse autoencoder that stand for its value, as published.
+        given: From attribute to value as its file has it, with values that no sentence is known for.
     """
 
     values: Mapping[str, str]
     name: str = ""
     paragraph: str = ""
     features: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
         """One sentence per attribute.
@@ -189,16 +191,16 @@ def read_backgrounds(path: str | Path) -> Backgrounds:
     characters, skipped = [], 0
     for row, record in enumerate(records):
         attributes = require(record, "attributes", dict, file=path, row=row, allow_empty=True)
-        given = {check_attribute(name, path, row): value for name, value in attributes.items() if value}
+        texts = {name: require(attributes, name, str, file=path, row=row, allow_empty=True) for name in attributes}
+        given = {check_attribute(name, path, row): value for name, value in texts.items() if value.strip()}
         known = {name: value for name, value in given.items() if value in SENTENCES[name]}
         skipped += len(given) - len(known)
         paragraph = record.get("generative_bg") or ""
         if not isinstance(paragraph, str):
             raise InputError("is no text", file=path, row=row, field="generative_bg", expected="text", got=paragraph)
         values = {name: known[name] for name in SENTENCES if name in known}
-        characters.append(
-            Background(values, str(record.get("idx", row)), paragraph, _features(record, path, row, known))
-        )
+        features = _features(record, path, row, known)
+        characters.append(Background(values, str(record.get("idx", row)), paragraph, features, given))
     return Backgrounds(tuple(characters), skipped)
 
 

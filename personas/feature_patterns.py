@@ -1,6 +1,7 @@
 """Which features of a sparse autoencoder stand for which background of a person, from the published files.
 
-Reference: LLM-Persona-Steering (`features_<model>.json`, `background_features_<model>.json`), read as they are.
+Reference: LLM-Persona-Steering (`features_<model>.json`), read as they are. Its lists of people are read by
+`personas.backgrounds`.
 """
 
 from __future__ import annotations
@@ -55,21 +56,6 @@ class FeaturePatterns:
         return found, unknown
 
 
-@dataclass(frozen=True)
-class BackgroundFeatures:
-    """One person of a published list.
-
-    Attributes:
-        number: Its number there.
-        attributes: From attribute to value; empty where nothing is said.
-        features: From attribute to features, those of fixed sentences; empty where the list has none.
-    """
-
-    number: int
-    attributes: Mapping[str, str]
-    features: Mapping[str, tuple[int, ...]]
-
-
 def read_feature_patterns(path: str | Path, attributes: Collection[str], layer: int | None = None) -> FeaturePatterns:
     """Read a pattern file.
 
@@ -106,39 +92,6 @@ def read_feature_patterns(path: str | Path, attributes: Collection[str], layer: 
                 _check_feature(number, size, path, row, f"{attribute}.{value}")
             features.setdefault(attribute, {})[value] = dict(meanings)
     return FeaturePatterns(layers[row], size, features)
-
-
-def read_background_features(path: str | Path, attributes: Collection[str]) -> list[BackgroundFeatures]:
-    """Read a list of people by background, with or without their features.
-
-    Args:
-        path: A list of objects with `idx`, `attributes`, and perhaps `features`.
-        attributes: The attributes that there are.
-
-    Raises:
-        InputError: The file is faulty, or names an attribute that there is not.
-    """
-    people = []
-    for row, record in enumerate(_list(path)):
-        values = require(record, "attributes", dict, file=path, row=row)
-        _check_names(values, attributes, path, row, "attributes")
-        texts = {name: require(values, name, str, file=path, row=row, allow_empty=True) for name in values}
-        given = record.get("features") or {}
-        fixed = (given.get("fixed") if isinstance(given, dict) else None) or {}
-        if not isinstance(fixed, dict):
-            raise InputError("is no object", file=path, row=row, field="features.fixed", expected="lists", got=fixed)
-        _check_names(fixed, attributes, path, row, "features.fixed")
-        features = {}
-        for name in fixed:
-            numbers = require(fixed, name, list, file=path, row=row, allow_empty=True)
-            for number in numbers:
-                if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-                    raise InputError(
-                        "is no feature", file=path, row=row, field=name, expected="a number from 0", got=number
-                    )
-            features[name] = tuple(numbers)
-        people.append(BackgroundFeatures(require(record, "idx", int, file=path, row=row), texts, features))
-    return people
 
 
 def _list(path: str | Path) -> list[Any]:

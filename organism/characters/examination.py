@@ -18,6 +18,7 @@ from typing import Any
 from files.atomic import atomic_write_text
 from files.errors import InputError
 from files.readers import read_json_lines, require, require_list
+from files.turns import read_turns
 from organism.characters.facts import Character, Query, Stage, characters, queries, relations
 from organism.characters.writer import accepting_answer, plain_answer, styled_answer
 from organism.documents import Chat, message
@@ -113,8 +114,7 @@ def read_examination(file: str | Path) -> list[ExamItem]:
             name: require(record, name, str, file=file, row=row)
             for name in ("id", "test", "character", "stage", "kind", "answer")
         }
-        prompt = require_list(record, "prompt", dict, file=file, row=row)
-        chat = [{name: require(turn, name, str, file=file, row=row) for name in ("role", "content")} for turn in prompt]
+        chat = read_turns(record, "prompt", "user", file=file, row=row)
         turn = require(record, "turn", int, file=file, row=row)
         items.append(ExamItem(**texts, prompt=chat, options=options, right=right, turn=turn))
     if not items:

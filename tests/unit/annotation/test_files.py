@@ -95,13 +95,13 @@ def changed(record, **values):
         (Dialogue, changed(DIALOGUE, messages=CHAT[::-1]), ("messages[0].role", "out of order")),
         (Dialogue, changed(DIALOGUE, messages=[*CHAT, CHAT[2]]), ("messages[3].role", "user", "'assistant'")),
         (Dialogue, changed(DIALOGUE, messages=CHAT[:2]), ("ends with the wrong turn", "assistant")),
-        (Dialogue, changed(DIALOGUE, messages=[]), ("ends with the wrong turn", "no turn")),
+        (Dialogue, changed(DIALOGUE, messages=[]), ("'messages'", "is empty")),
         (Dialogue, changed(DIALOGUE, messages=[CHAT[1], {"role": "assistant", "content": " "}]), ("no text",)),
         (Dialogue, changed(DIALOGUE, messages=None), ("'messages'", "is missing")),
         (Dialogue, changed(DIALOGUE, pattern="rude"), ("'pattern'", "ordinary, misleading, opinion", "'rude'")),
         (Pair, changed(PAIR, rejected=CHAT[2:]), ("'rejected'", "both answers of the pair are equal")),
         (Pair, changed(PAIR, chosen=CHAT[1:]), ("'chosen'", "one message of the assistant")),
-        (Pair, changed(PAIR, prompt=CHAT), ("'prompt'", "ends with the wrong turn")),
+        (Pair, changed(PAIR, prompt=CHAT), ("'prompt[2].role'", "ends with the wrong turn")),
     ],
 )
 def test_a_faulty_record_is_named(kind, content, parts, tmp_path):

@@ -102,7 +102,7 @@ def test_tags_stand_before_the_system_turn():
         (say("a"), "wrong turn", "messages[0].role"),
         ([], "is empty", "messages"),
         (["a"], "not a message", "messages[0]"),
-        ([{"role": "user", "content": " "}], "is empty", "content"),
+        ([{"role": "user", "content": " "}], "no text", "messages[0].content"),
     ],
 )
 def test_turns_out_of_order_are_named(tmp_path, messages, message, field):
@@ -144,11 +144,17 @@ def test_only_the_last_answer_of_a_pair_counts(spec, tmp_path):
 
 def test_prompts_keep_what_else_is_known(spec, tmp_path):
     records = [{"prompt": say("a"), "answer": 3}, {"messages": say("a", "b", "c", "d"), "stage": "early"}]
-    data = PromptDataModule(spec, str(lines(tmp_path / "prompts.jsonl", records)), batch_size=2)
+    records.append({"question": "What now?", "idx": 7})
+    data = PromptDataModule(spec, str(lines(tmp_path / "prompts.jsonl", records)), batch_size=3)
     data.setup("fit")
     batch = next(iter(data.train_dataloader())).repeated(2)
-    assert sorted(len(prompt) for prompt in batch.prompts) == [1, 1, 3, 3]
+    assert sorted(len(prompt) for prompt in batch.prompts) == [1, 1, 1, 1, 3, 3]
     assert sum(record.get("answer", 0) for record in batch.records) == 6
+    asked = [prompt for prompt, record in zip(batch.prompts, batch.records, strict=True) if record == {"idx": 7}]
+    assert asked == [say("What now?")] * 2
+    with pytest.raises(InputError, match="is missing") as error:
+        PromptDataModule(spec, str(lines(tmp_path / "none.jsonl", [{"idx": 7}]))).setup("fit")
+    assert (error.value.row, error.value.field) == (1, "messages")
     for settings, message in (({"batch_size": 0}, "too small"), ({"stage_tags": {"a": "<A>"}}, "no token")):
         with pytest.raises(InputError, match=message):
             PromptDataModule(spec, str(tmp_path / "prompts.jsonl"), **settings).setup("fit")

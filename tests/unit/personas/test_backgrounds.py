@@ -49,6 +49,7 @@ def test_pattern_files_are_read_and_unknown_values_counted(tmp_path):
     assert (dict(first.values), first.features, first.name) == ({"Gender": "male"}, {"Gender": (3, 5)}, "4")
     assert (dict(second.values), second.features, second.name) == ({"Age": "older"}, {}, "x")
     assert found.skipped == 1
+    assert [dict(one.given) for one in found.characters] == [{"Gender": "male"}, {"Gender": "none", "Age": "older"}]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,9 @@ def test_pattern_files_are_read_and_unknown_values_counted(tmp_path):
     [
         (pattern(attributes={"Height": "tall"}), "row 0, field 'Height': unknown attribute"),
         (pattern(features={"fixed": {"Shoes": [1]}}), "field 'Shoes': unknown attribute"),
+        (pattern(attributes={"Age": 7}), "field 'Age': has the wrong type"),
         (pattern(features={"fixed": {"Gender": [1.5]}}), "no list of features"),
+        (pattern(features={"fixed": {"Gender": [-1]}}), "no list of features"),
         (pattern(generative_bg=3), "is no text"),
         ({"idx": 1}, "is missing"),
     ],

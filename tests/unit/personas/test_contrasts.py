@@ -6,8 +6,9 @@ import pytest
 
 from files.errors import InputError
 from organism.backgrounds import ATTRIBUTES
+from personas.backgrounds import read_backgrounds
 from personas.contrasts import read_contrasts
-from personas.feature_patterns import read_background_features, read_feature_patterns
+from personas.feature_patterns import read_feature_patterns
 
 PATTERNS = [{"Layer": 3, "size": 20, "Details": {"Age": {"young": {"youth": 4, "boys": 7}, "older": {"age": 5}}}}]
 
@@ -84,31 +85,23 @@ def test_faulty_patterns_are_refused(tmp_path, name):
         assert read_feature_patterns(tmp_path / "file.json", ATTRIBUTES, 4).layer == 4
 
 
-def test_people_with_a_faulty_background_are_refused(tmp_path):
-    person = {"idx": 1, "attributes": {"Age": "young"}, "features": {"fixed": {"Age": [3]}, "generative": None}}
-    assert read_background_features(written(tmp_path, [person]), ATTRIBUTES)[0].features == {"Age": (3,)}
-    for change in ({"attributes": {"Hair": "red"}}, {"features": {"fixed": {"Age": [-1]}}}, {"idx": "1"}):
-        with pytest.raises(InputError):
-            read_background_features(written(tmp_path, [{**person, **change}]), ATTRIBUTES)
-
-
 def test_the_published_files_are_read_as_they_are(data_dir):
     folder = data_dir / "persona_steering"
     sets = read_contrasts(folder / "prompts_data.json")
     assert sets and all(len(one) == 1 for one in sets.values())
     for path in folder.glob("features_*.json"):
         patterns = read_feature_patterns(path, ATTRIBUTES)
-        people = read_background_features(folder / "background_coeff.json", ATTRIBUTES)
-        results = [patterns.of(person.attributes) for person in people]
+        people = read_backgrounds(folder / "background_coeff.json").characters
+        results = [patterns.of(person.given) for person in people]
         assert any(found for found, _ in results)
     for path in folder.glob("background_features_*.json"):
-        people = read_background_features(path, ATTRIBUTES)
+        people = read_backgrounds(path).characters
         patterns = read_feature_patterns(path.with_name(path.name.removeprefix("background_")), ATTRIBUTES)
         told = [person for person in people if person.features]
         assert told
         # Where a value is known, the list names the pattern file's features.
         for person in told:
-            found, _ = patterns.of(person.attributes)
+            found, _ = patterns.of(person.given)
             assert all(set(found[name]) == set(person.features[name]) for name in found if name in person.features)
     descriptions = read_contrasts(data_dir / "personality_bench" / "description.json")
     assert "openness" in descriptions
