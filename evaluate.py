@@ -13,6 +13,8 @@ usage: python evaluate.py --config FILE [--config FILE ...] [--ckpt_path FILE] [
        python evaluate.py --config FILE --sweep KEY=A,B,C [options]
        python evaluate.py --config FILE --seeds 0,1,2 [options]
        python evaluate.py --compare FOLDER [FOLDER ...] [--out FOLDER]
+       python evaluate.py --judge FOLDER [FOLDER ...] --base_url URL --model NAME [--protocols NAME ...]
+       python evaluate.py --check-judge --base_url URL --model NAME
 
 Asks a language model the questions of one benchmark, as it is and under one method, and compares the answers.
 
@@ -31,6 +33,9 @@ options:
   --compare FOLDER .. make a leaderboard (Markdown, PNG) of the results in and below these folders, and test methods
                       against each other row by row
   --out FOLDER        where the leaderboard goes (default: runs/leaderboard)
+  --judge FOLDER ..   have a chat model rate the free answers of finished evaluations, and add the figures to them;
+                      `python evaluate.py --check-judge --help` lists what can be judged and every option
+  --check-judge       have it rate texts of known trait level and print the rank correlation
   --print_config      print the resolved settings and stop
   --help              this page; `python evaluate.py --options` lists every option with its meaning
 
@@ -47,6 +52,7 @@ exit codes: 0 done, 2 something in the settings or the data is wrong (the messag
 
 
 OWN = ("--sweep", "--seeds")
+JUDGING = ("--judge", "--check-judge")
 
 
 @exit_on_input_error()
@@ -54,6 +60,11 @@ def main(arguments: list[str]) -> None:
     """Answer a plain call for help at once; load the libraries for anything else."""
     if not arguments or arguments in (["-h"], ["--help"]):
         sys.stdout.write(OVERVIEW)
+        return
+    if any(argument.partition("=")[0] in JUDGING for argument in arguments):
+        from judge_cli import run
+
+        run(arguments)
         return
     if "--compare" in arguments:
         compare(arguments)

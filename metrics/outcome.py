@@ -16,11 +16,13 @@ class Sample:
         prompt: What was asked: the last user turn.
         base: The base model's answer.
         persona: The answer under the method.
+        reference: What is known to be right, for judges; empty where nothing is.
     """
 
     prompt: str
     base: str
     persona: str
+    reference: str = ""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,8 @@ class PersonaDialogueBenchmark(Benchmark):
         before, after = self._scores(questions, base), self._scores(questions, persona)
         samples: list[list[Sample]] = [[] for _ in questions.ids]
         for asked, plain, text in zip(questions.generations, base.texts, persona.texts, strict=True):
-            samples[asked.record].append(Sample(asked.prompt[-1]["content"], plain, text))
+            right = self.keys[questions.ids[asked.record]].answer
+            samples[asked.record].append(Sample(asked.prompt[-1]["content"], plain, text, right))
         return [
             RecordScores(name, order, who, before[record], after[record], tuple(samples[record]))
             for record, (name, order, who) in enumerate(

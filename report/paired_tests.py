@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from files.atomic import atomic_write_text
 from files.readers import read_json_lines, require
@@ -50,6 +51,9 @@ class PairedTest(NamedTuple):
     effect: float
 
 
+_Pending = tuple[PairedTest, Tensor]
+
+
 def paired_tests(rows: Sequence[ResultRow]) -> list[PairedTest]:
     """Test every method against the base model, and the best one against the others, by every figure of an effect.
 
@@ -71,13 +75,12 @@ def paired_tests(rows: Sequence[ResultRow]) -> list[PairedTest]:
     for (benchmark, model), methods in by_run([row for row in rows if row.plain]).items():
         names = ranked({row.metric for of_method in methods.values() for row in of_method}, "effect")
         scores = {label: files.scores(of_method[0], names) for label, of_method in methods.items()}
-        family = []
+        family: list[_Pending] = []
         for metric in names:
             sides = {label: of_method[metric] for label, of_method in scores.items() if metric in of_method}
             order = sorted((label for label in sides if label != BASE), key=lambda one: _place(methods[one], metric))
             family += _tests((benchmark, model, metric), sides, order)
-        corrected = holm(torch.tensor([test.p for test in family], dtype=torch.float64)).tolist() if family else []
-        found += [test._replace(p_holm=p) for test, p in zip(family, corrected, strict=True)]
+        found += _decided(family)
     return found
 
 
@@ -160,7 +163,21 @@ def _cells(test: PairedTest) -> list[str]:
     return [*names, interval_cell(row), str(n), p_cell(test.p), p_cell(test.p_holm), size]
 
 
-def _tests(named: tuple[str, str, str], sides: Mapping[str, _Sides], order: Sequence[str]) -> list[PairedTest]:
+def _decided(family: Sequence[_Pending]) -> list[PairedTest]:
+    """Tests with their p-values; those of equally many rows share the changes of sign, which take the time."""
+    p_values = torch.full((len(family),), torch.nan, dtype=torch.float64)
+    sizes = dict.fromkeys(len(differences) for _, differences in family)
+    for size in sizes:
+        places = [place for place, (_, differences) in enumerate(family) if len(differences) == size]
+        p_values[places] = permutation_p(torch.stack([family[place][1] for place in places]))
+    corrected = holm(p_values).tolist()
+    return [
+        test._replace(p=p, p_holm=p_holm)
+        for (test, _), p, p_holm in zip(family, p_values.tolist(), corrected, strict=True)
+    ]
+
+
+def _tests(named: tuple[str, str, str], sides: Mapping[str, _Sides], order: Sequence[str]) -> list[_Pending]:
     """Tests of one figure: each method against the base model, and the first of `order` against the others."""
     base: Scores = {}
     for before, _ in sides.values():
@@ -172,13 +189,13 @@ def _tests(named: tuple[str, str, str], sides: Mapping[str, _Sides], order: Sequ
     return [test for pair in pairs if (test := _test(named, *pair)) is not None]
 
 
-def _test(named: tuple[str, str, str], method: str, other: str, ours: Scores, theirs: Scores) -> PairedTest | None:
+def _test(named: tuple[str, str, str], method: str, other: str, ours: Scores, theirs: Scores) -> _Pending | None:
     common = [unit for unit in ours if unit in theirs]
     if len(common) < 2:
         return None
     left, right = (torch.tensor([one[unit] for unit in common], dtype=torch.float64) for one in (ours, theirs))
-    p, effect = permutation_p(left - right).item(), paired_effect(left - right).item()
-    return PairedTest(*named, method, other, bootstrap_difference(left, right), p, math.nan, effect)
+    difference, effect = bootstrap_difference(left, right), paired_effect(left - right).item()
+    return PairedTest(*named, method, other, difference, math.nan, math.nan, effect), left - right
 
 
 def _place(rows: Sequence[ResultRow], metric: str) -> tuple[bool, float]:

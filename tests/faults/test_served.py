@@ -1,4 +1,4 @@
-"""Annotation by a real server: `transformers serve` on the built-in model."""
+"""Annotation and judging by a real server: `transformers serve` on the built-in model."""
 
 import importlib.util
 import json
@@ -15,11 +15,13 @@ from urllib.request import urlopen
 import pytest
 
 import annotate
+import evaluate
 from annotation.records import Dialogue, read_records
 from annotation.steps import ANSWERS
 from tests.annotating import options, write_character, write_questions
 from tests.conftest import REPOSITORY
 from tests.faults.commands import ended
+from tests.judged_runs import rows_of, write_run
 
 MODEL = REPOSITORY / "assets" / "tiny-ocean"
 LACKING = [name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(name) is None]
@@ -74,3 +76,23 @@ def test_the_built_in_model_answers_as_a_character(address, tmp_path, capsys):
     assert ended(annotate.main, command, capsys).code == 0
     assert (out / ANSWERS).read_bytes() == first or lost
     assert time.monotonic() - begin < 30
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_built_in_model_judges_as_far_as_it_can(address, tmp_path, capsys):
+    folder, out = write_run(tmp_path / "run"), tmp_path / "judge"
+    model = ["--base_url", address, "--model", str(MODEL), "--progress", "false", "--timeout", "60"]
+    command = ["--judge", folder, *model, "--check", "false", "--repeats", "1", "--out", out]
+    end = ended(evaluate.main, command, capsys)
+    assert end.code == 0, end.message
+    row = rows_of(folder)["mend", "pae"]
+    judge = row["judge"]
+    # It has never been asked for a rating: what it says is counted, and nothing of it is scored as 0.
+    assert judge["asked"] == 12 and sum(judge["failures"].values()) == judge["parse_failures"]
+    assert judge["parse_failures"] > 0 and (row["value"] is None) == (row["n"] == 0)
+    assert judge["name"] == str(MODEL) and row["cost"]["tokens"] > 0
+    files = {name: (folder / name).read_bytes() for name in ("results.json", "records.jsonl")}
+    begin = time.monotonic()
+    assert ended(evaluate.main, command, capsys).code == 0
+    assert {name: (folder / name).read_bytes() for name in files} == files and time.monotonic() - begin < 30
