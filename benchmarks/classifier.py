@@ -16,7 +16,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from rich.console import Console
@@ -30,7 +30,7 @@ from files.errors import InputError, exit_on_input_error
 from files.provenance import commit_hash, library_versions
 from lightning_modules.base import HEADER
 from lightning_modules.classifier import ClassifierModule
-from lightning_modules.trained import read_checkpoint
+from lightning_modules.trained import read_checkpoint, rebuilt
 from lm.classifier import ClassifierSpec, TraitClassifier
 from lm.loading import LMSpec
 from metrics.bootstrap import bootstrap_interval
@@ -65,7 +65,7 @@ On {texts} further held-out texts, whose topics, wordings and situations never o
 """
 
 
-def rebuilt(checkpoint: str) -> ClassifierModule:
+def classifier_of(checkpoint: str) -> ClassifierModule:
     """The trained module of a checkpoint.
 
     Raises:
@@ -76,12 +76,25 @@ def rebuilt(checkpoint: str) -> ClassifierModule:
         raise InputError(
             "is of another method", file=checkpoint, expected="classifier", got=content[HEADER].get("method")
         )
-    settings = dict(content[HEADER]["settings"])
-    given = settings.pop("lm")
+    given = content[HEADER]["settings"]["lm"]
     kept = ("name", "random_init", "tokenizer", "revision", "seed")
-    module = ClassifierModule(LMSpec(**{name: given[name] for name in kept if name in given}), **settings)
-    module.configure_model()
-    module.load_state_dict(content["state_dict"])
+    return cast(ClassifierModule, rebuilt(checkpoint, LMSpec(**{name: given[name] for name in kept})))
+
+
+def calibrated(checkpoint: str) -> ClassifierModule:
+    """The trained module of a checkpoint, whose temperature its training has fitted.
+
+    Raises:
+        InputError: It is no checkpoint of a classifier, or was written before any validation.
+    """
+    module = classifier_of(checkpoint)
+    if module.temperature.item() == 1.0:
+        raise InputError(
+            "was never calibrated",
+            file=checkpoint,
+            expected="the end of a training, whose last validation has fitted a temperature",
+            fix=f"let the training reach its end, with validation: python train.py fit --config {RECIPE}",
+        )
     return module
 
 
@@ -131,7 +144,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--texts", type=int, default=2200, help="texts of the check (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=7, help="seed of these texts (default: %(default)s)")
     options = parser.parse_args(arguments)
-    module = rebuilt(options.ckpt_path or last_checkpoint(RECIPE))
+    module = calibrated(options.ckpt_path or last_checkpoint(RECIPE))
     export_model(module.calibrated(), module.tokenizer, options.out, torch.float16)
     weights = (options.out / "model.safetensors").stat().st_size
     if weights > LARGEST_WEIGHTS:
