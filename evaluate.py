@@ -30,9 +30,10 @@ options:
   --sweep KEY=A,B,C   evaluate once for each value of a setting, such as model.init_args.temperature=0,0.7; the end of
                       a key will do where it names one setting. Draws trait expression against perplexity
   --seeds 0,1,2       evaluate once for each seed; figures are means over seeds, intervals over seeds too
-  --compare FOLDER .. make a leaderboard (Markdown, PNG) of the results in and below these folders, and test methods
-                      against each other row by row
-  --out FOLDER        where the leaderboard goes (default: runs/leaderboard)
+  --compare FOLDER .. make a report of the results in and below these folders: report.html, one page that needs nothing
+                      else, report.md, leaderboard.md, tests of methods against each other row by row, pictures (PNG, SVG)
+                      and TensorBoard logs with the hparams table
+  --out FOLDER        where the report goes (default: runs/compare)
   --judge FOLDER ..   have a chat model rate the free answers of finished evaluations, and add the figures to them;
                       `python evaluate.py --check-judge --help` lists what can be judged and every option
   --check-judge       have it rate texts of known trait level and print the rank correlation
@@ -85,27 +86,36 @@ def main(arguments: list[str]) -> None:
 
 
 def compare(arguments: Sequence[str]) -> None:
-    """Make a leaderboard of finished evaluations.
+    """Make a report of finished evaluations.
 
     Args:
         arguments: `--compare FOLDER ... [--out FOLDER]`.
 
     Raises:
-        InputError: A folder holds no results, or a results file is faulty.
+        InputError: A folder holds no results, a results file is faulty, or there is nothing to show.
     """
     parser = argparse.ArgumentParser(prog="python evaluate.py", usage=OVERVIEW.split("\n\n")[0].removeprefix("usage: "))
     parser.add_argument("--compare", nargs="+", required=True, metavar="FOLDER")
-    parser.add_argument("--out", default="runs/leaderboard", metavar="FOLDER")
+    parser.add_argument("--out", default="runs/compare", metavar="FOLDER")
     options = parser.parse_args(arguments)
     from metrics.result_rows import find_results, read_results
-    from report.leaderboard import MARKDOWN, leaderboard_markdown, write_leaderboard
-    from report.paired_tests import paired_tests, write_paired_tests
+    from report.contents import contents
+    from report.leaderboard import leaderboard_markdown
+    from report.paired_tests import write_paired_tests
+    from report.tensorboard import write_tensorboard
+    from report.writing import write_report
 
     rows = [row for file in find_results(options.compare) for row in read_results(file)]
-    tests = paired_tests(rows)
-    boards = write_leaderboard(rows, options.out)
-    tested = write_paired_tests(tests, options.out)
-    sys.stdout.write(f"{leaderboard_markdown(boards)}\n{tested}\nwritten to {options.out}/{MARKDOWN}\n")
+    found = contents(rows)
+    page = write_report(found, options.out)
+    tested = write_paired_tests(found.tests, options.out)
+    if found.boards:
+        sys.stdout.write(f"{leaderboard_markdown(found.boards)}\n{tested}\n")
+    write_tensorboard(found, options.out)
+    for text in (found.judge_warning, *found.warnings):
+        if text is not None:
+            sys.stderr.write(f"Warning: {text}.\n")
+    sys.stdout.write(f"written to {page}\n")
 
 
 def taken_out(arguments: Sequence[str], names: Sequence[str]) -> tuple[dict[str, str], list[str]]:

@@ -11,8 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from files.atomic import atomic_write_text, ensure_writable_folder, write_json
 from files.provenance import commit_hash, data_hash, library_versions
 from metrics.outcome import MetricRow, Outcome
-
-SCHEMA = 1
+from metrics.result_rows import SCHEMA
 
 
 class ResultsJson(Callback):

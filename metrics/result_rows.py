@@ -12,6 +12,9 @@ from files.readers import read_json, require
 
 RESULTS = "results.json"
 ALL = "all"
+SCHEMA = 1
+"""Version of the rows; raised when rows that were written before can no longer be read as they are."""
+
 _NUMBERS = ("value", "ci_low", "ci_high", "base_value", "seconds", "peak_memory_mb")
 
 
@@ -66,11 +69,19 @@ def read_results(path: str | Path) -> list[ResultRow]:
         path: The file.
 
     Raises:
-        InputError: It cannot be read, or a row lacks a part or has one of another kind; named by its index.
+        InputError: It cannot be read or holds nothing, its rows are of another schema, or a row lacks a part or has one
+            of another kind; named by its index.
     """
     content = read_json(path)
     if not isinstance(content, list):
         raise InputError("is not a results file", file=path, expected="a list of rows", got=content)
+    if not content:
+        raise InputError(
+            "holds no rows",
+            file=path,
+            expected="at least one figure",
+            fix="leave the run out, or evaluate it again",
+        )
     return [_row(entry, path, index) for index, entry in enumerate(content)]
 
 
@@ -102,6 +113,25 @@ def find_results(folders: Iterable[str | Path]) -> list[Path]:
     return list(found)
 
 
+def run_labels(rows: Iterable[ResultRow]) -> dict[tuple[str, str, str, str], str]:
+    """What the method of each run is called in a table: its name, with as much of its folder as tells it from others.
+
+    Args:
+        rows: Rows of any number of files.
+
+    Returns:
+        From (benchmark, model, method, folder) to the label.
+    """
+    folders: dict[tuple[str, str, str], dict[str, None]] = {}
+    for row in rows:
+        folders.setdefault((row.benchmark, row.model, row.method), {}).setdefault(row.folder)
+    labels = {}
+    for (benchmark, model, method), of_method in folders.items():
+        for folder, tail in _tails(list(of_method)).items():
+            labels[benchmark, model, method, folder] = f"{method} ({tail})" if len(of_method) > 1 else method
+    return labels
+
+
 def by_run(rows: Sequence[ResultRow]) -> dict[tuple[str, str], dict[str, list[ResultRow]]]:
     """Rows by benchmark and model, and in each by method.
 
@@ -113,15 +143,22 @@ def by_run(rows: Sequence[ResultRow]) -> dict[tuple[str, str], dict[str, list[Re
     Returns:
         From (benchmark, model) to methods, in the order of the rows.
     """
-    folders: dict[tuple[str, str, str], dict[str, None]] = {}
-    for row in rows:
-        folders.setdefault((row.benchmark, row.model, row.method), {}).setdefault(row.folder)
+    labels = run_labels(rows)
     tables: dict[tuple[str, str], dict[str, list[ResultRow]]] = {}
     for row in rows:
-        several = len(folders[row.benchmark, row.model, row.method]) > 1
-        label = f"{row.method} ({Path(row.folder).name})" if several else row.method
+        label = labels[row.benchmark, row.model, row.method, row.folder]
         tables.setdefault((row.benchmark, row.model), {}).setdefault(label, []).append(row)
     return tables
+
+
+def _tails(folders: Sequence[str]) -> dict[str, str]:
+    """For each folder as few of its last names as no other folder ends with."""
+    longest = max((len(Path(folder).parts) for folder in folders), default=0)
+    for length in range(1, longest + 1):
+        tails = {folder: "/".join(Path(folder).parts[-length:]) for folder in folders}
+        if len(set(tails.values())) == len(folders):
+            return tails
+    return {folder: folder for folder in folders}
 
 
 def _below(folder: Path) -> list[Path]:
@@ -134,6 +171,17 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _row(entry: Any, path: str | Path, index: int) -> ResultRow:
+    schema = require(entry, "schema", int, file=path, row=index)
+    if schema != SCHEMA:
+        raise InputError(
+            "is of another version of results files",
+            file=path,
+            row=index,
+            field="schema",
+            expected=str(SCHEMA),
+            got=schema,
+            fix="evaluate again, or compare with the version of this program that wrote the file",
+        )
     benchmark, method, model, persona, metric = (
         require(entry, name, str, file=path, row=index)
         for name in ("benchmark", "method", "model", "persona", "metric")

@@ -10,7 +10,7 @@ from files.atomic import atomic_write_bytes, atomic_write_text
 from metrics.glossary import ranked
 from metrics.result_rows import ResultRow
 from report.cells import interval_cell
-from report.leaderboard import png
+from report.figures import picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +33,7 @@ def write_sweep(folder: str | Path, name: str, points: Sequence[Point]) -> None:
     """
     figures = [(value, main_figures(rows)) for value, rows in points]
     atomic_write_text(Path(folder) / MARKDOWN, sweep_markdown(name, figures))
-    atomic_write_bytes(Path(folder) / PICTURE, png(sweep_figure(name, figures)))
+    atomic_write_bytes(Path(folder) / PICTURE, picture(sweep_figure(name, figures)))
 
 
 def main_figures(rows: Sequence[ResultRow]) -> dict[str, ResultRow]:

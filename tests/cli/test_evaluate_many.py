@@ -80,7 +80,8 @@ def test_seeds_are_averaged_and_compared(world, tiny_lm_dir, tmp_path, capsys):
     assert high >= max(values) and mean["edit_success"]["seed"] is None
     out = tmp_path / "board"
     compared = ended(evaluate.main, ["--compare", tmp_path / "s" / "seed-0", "--out", out], capsys)
-    assert compared.code == 0 and files_in(out) == {"leaderboard.md", "leaderboard.png"}
+    pages = {"report.html", "report.md", "leaderboard.md", "leaderboard.png", "leaderboard.svg"}
+    assert compared.code == 0 and pages <= files_in(out)
     assert "| none | " in (out / "leaderboard.md").read_text()
 
 
@@ -140,4 +141,16 @@ def test_comparing_nothing_is_refused(folder, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     arguments = ["--compare", tmp_path / folder, "--out", tmp_path / "out"]
     ended(evaluate.main, arguments, capsys).says("--compare", folder)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [([], ("holds no rows",)), ([{"schema": 2}], ("row 0", "'schema'", "another version")), ([{}], ("'schema'",))],
+)
+def test_comparing_an_empty_run_or_one_of_another_schema_is_refused(content, parts, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "results.json").write_text(json.dumps(content))
+    found = ended(evaluate.main, ["--compare", tmp_path / "run", "--out", tmp_path / "out"], capsys)
+    assert found.code == 2 and all(part in found.message for part in ("results.json", *parts))
     assert not (tmp_path / "out").exists()

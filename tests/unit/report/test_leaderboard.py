@@ -4,7 +4,8 @@ import pytest
 
 from files.errors import InputError
 from metrics.result_rows import read_results
-from report.leaderboard import boards, leaderboard_markdown, write_leaderboard
+from report.boards import boards
+from report.leaderboard import leaderboard_markdown, write_leaderboard
 from report.sweep_figure import write_sweep
 from tests.unit.metrics.test_result_rows import row, write
 
