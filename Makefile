@@ -15,10 +15,11 @@ QUICKSTART := runs/quickstart
 ORGANISM ?= assets/tiny-ocean
 ORGANISM_RUN ?= runs/tiny-ocean
 ORGANISM_ARGS ?=
+STRENGTHS ?= 0,1,2,4,8
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart test lint bench bench-mend bench-npti bench-pas bench-train organism organism-check sample-data faults readme matrix classifier
+.PHONY: help install quickstart test lint bench bench-mend bench-npti bench-pas bench-train organism organism-check sample-data faults readme readme-figures browser matrix classifier
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,12 +39,14 @@ $(INSTALLED): pyproject.toml
 	$(RUN) -m pip install -e ".[dev]"
 	@touch $@
 
-quickstart: $(INSTALLED) ## train MEND on the built-in model, evaluate it on held-out topics, print the table
+quickstart: $(INSTALLED) ## train MEND on the built-in model, evaluate it on held-out topics, write the report
 	@echo "== training a MEND editor for tiny-ocean (a few minutes on two cores)"
 	$(OFFLINE) $(RUN) train.py fit --config configs/mend/quickstart.yaml --trainer.default_root_dir $(QUICKSTART)
 	@echo "== base against edited model on topics that the editor has not seen"
 	$(OFFLINE) $(RUN) evaluate.py --config configs/eval/personality_edit/mend.yaml \
 		--ckpt_path $(QUICKSTART)/checkpoints/last.ckpt --trainer.default_root_dir $(QUICKSTART)
+	@echo "== the report"
+	$(OFFLINE) $(RUN) evaluate.py --compare $(QUICKSTART) --out $(QUICKSTART)
 
 test: $(INSTALLED) ## the whole suite with doctests: offline, on the CPU
 	@echo "== tests"
@@ -70,8 +73,13 @@ bench-npti: $(INSTALLED) ## counting, induction and selection of neurons beside 
 bench-train: $(INSTALLED) ## steps of SFT and DPO against TRL's trainers -> benchmarks/train.json
 	$(OFFLINE) $(RUN) -m benchmarks.train
 
-matrix: $(INSTALLED) ## every method on every benchmark -> runs/matrix (what is there already is not done again)
+matrix: $(INSTALLED) ## every method on every benchmark, strength curves, and the report -> runs/matrix/report.html
 	$(OFFLINE) $(RUN) -m benchmarks.matrix
+	@echo "== strength curves (what is there already is not done again)"
+	for method in npti repe; do $(OFFLINE) $(RUN) evaluate.py --config configs/eval/personality_bench/$$method.yaml \
+		--sweep trainer.callbacks.init_args.strength=$(STRENGTHS) --data.init_args.questions 4 \
+		--trainer.default_root_dir runs/strength/$$method || exit 1; done
+	$(OFFLINE) $(RUN) evaluate.py --compare runs/matrix runs/strength --out runs/matrix
 
 organism: $(INSTALLED) ## train the built-in model from scratch and publish it (hours on a CPU; run again to go on)
 	$(OFFLINE) $(RUN) train.py fit --config configs/organism/tiny-ocean.yaml \
@@ -93,6 +101,15 @@ sample-data: $(INSTALLED) ## write assets/data anew from the grammar of the buil
 
 faults: $(INSTALLED) ## bad input and killed runs, in the full counts
 	$(OFFLINE) CUDA_VISIBLE_DEVICES= FAULTS=full $(RUN) -m pytest tests/faults
+
+browser: $(INSTALLED) ## look at the report in a headless Chromium, with pictures -> runs/browser (Debian's package, where missing)
+	command -v chromium >/dev/null || apt-get install -y --no-install-recommends chromium
+	$(RUN) -m pip install -q -e ".[browser]"
+	PICTURES=runs/browser $(OFFLINE) $(RUN) -m pytest tests/browser -p no:cacheprovider
+
+readme-figures: $(INSTALLED) ## draw the README's pictures from committed results -> assets/figures, and name them there
+	$(RUN) -m benchmarks.readme_figures
+	$(RUN) -m benchmarks.readme
 
 readme: $(INSTALLED) ## write the figures of the committed results files into README.md
 	$(RUN) -m benchmarks.readme

@@ -19,6 +19,8 @@ from files.readers import read_json
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 QUICKSTART = Path("benchmarks/quickstart.json")
+MATRIX = Path("benchmarks/matrix.json")
+PICTURES = Path("assets/figures")
 COMPETENCE = Path("assets/tiny-ocean/competence.json")
 MEND = Path("benchmarks/mend.json")
 PAS = Path("benchmarks/pas.json")
@@ -155,6 +157,18 @@ def competence_block(root: Path, _inside: str) -> str:
     return _flat_table(root / COMPETENCE, COMPETENCE_FIGURES)
 
 
+def pictures_block(root: Path, _inside: str) -> str:
+    """The pictures that `make readme-figures` has drawn, for light and dark ground."""
+    shown = []
+    for light in sorted((root / PICTURES).glob("*-light.png")):
+        dark = light.with_name(light.name.replace("-light.png", "-dark.png"))
+        name, here = light.name.removesuffix("-light.png"), PICTURES.as_posix()
+        if dark.is_file():
+            source = f'<source media="(prefers-color-scheme: dark)" srcset="{here}/{dark.name}">'
+            shown.append(f'<picture>{source}<img alt="{name}" src="{here}/{light.name}"></picture>')
+    return "\n\n".join(shown) or "No results are committed yet."
+
+
 def mend_block(root: Path, _inside: str) -> str:
     """A MEND training step against a plain reference of the published procedure."""
     return _flat_table(root / MEND, MEND_FIGURES)
@@ -174,6 +188,7 @@ BLOCKS: dict[str, Block] = {
     "quickstart": quickstart_block,
     "methods": methods_block,
     "competence": competence_block,
+    "pictures": pictures_block,
     "bench-mend": mend_block,
     "bench-pas": pas_block,
     "bench-train": train_block,

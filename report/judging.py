@@ -28,7 +28,7 @@ class Judge(NamedTuple):
     @property
     def doubtful(self) -> bool:
         """Whether it was checked and failed."""
-        return self.check is not None and self.check < LOWEST_CHECK
+        return self.check is not None and not self.check >= LOWEST_CHECK
 
     def __str__(self) -> str:
         """The name, version and check in one phrase."""

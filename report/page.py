@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from report.boards import BASE, Board, overview
 from report.cells import number
 from report.contents import Contents
 from report.drawing import CurvePicture, Radar, curve, radar
+from report.paired_tests import PairedTest, p_cell
 from report.profiles import Profiles, axis_label
 from report.provenance import Source
 from report.spending import SPENT, Spending, shows
@@ -62,6 +64,7 @@ class BoardSection:
         effects: What methods bring.
         costs: What they cost; None where nothing is known.
         radars: Trait by trait; None where there is nothing to draw.
+        tests: Paired tests: figure, method, other, difference, interval, corrected p, effect size.
         texts: Before and after.
     """
 
@@ -72,6 +75,7 @@ class BoardSection:
     effects: Leaderboard
     costs: Leaderboard | None
     radars: Radars | None
+    tests: tuple[tuple[str, ...], ...]
     texts: tuple[Asked, ...]
 
 
@@ -206,8 +210,17 @@ def _board_section(place: int, board: Board, it: Contents) -> BoardSection:
         effects=board_table(board, board.effects, mark_best=True),
         costs=board_table(board, board.costs, mark_best=False) if board.costs else None,
         radars=_radars(radars[0], list(board.methods)) if radars else None,
+        tests=tuple(_test_cells(test) for test in it.tests if (test.benchmark, test.model) == here),
         texts=tuple(one for one in it.texts if (one.benchmark, one.model) == here),
     )
+
+
+def _test_cells(test: PairedTest) -> tuple[str, ...]:
+    value, low, high, _ = test.difference
+    other = "base model" if test.other == BASE else test.other
+    interval = f"{number(low)} to {number(high)}" if math.isfinite(low) and math.isfinite(high) else ""
+    effect = number(test.effect) if math.isfinite(test.effect) else ""
+    return test.metric, test.method, other, number(value), interval, p_cell(test.p_holm), effect
 
 
 def _radars(of: Profiles, order: Sequence[str]) -> Radars:

@@ -84,6 +84,12 @@ def profiles(rows: Sequence[ResultRow]) -> list[Profiles]:
     return found
 
 
+def is_part(row: ResultRow) -> bool:
+    """Whether a row is a figure of one trait, or of one end of it, that a radar may show."""
+    metric, _, label = row.metric.partition("/")
+    return metric in PREFERRED and _split(label)[0] in TRAITS
+
+
 def axis_label(axis: str) -> str:
     """A short name of a trait or of its end.
 

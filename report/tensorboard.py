@@ -12,7 +12,7 @@ from report.contents import Contents
 from report.provenance import short
 from report.writing import file_name, report_figures
 
-LOGS = "tensorboard"
+LOGS = Path("tensorboard", "report")
 
 
 def write_tensorboard(it: Contents, folder: str | Path) -> Path:
@@ -20,7 +20,7 @@ def write_tensorboard(it: Contents, folder: str | Path) -> Path:
 
     Args:
         it: What to show.
-        folder: Where to; an earlier `tensorboard` in it is replaced.
+        folder: Where to; an earlier `tensorboard/report` in it is replaced.
 
     Returns:
         The folder of the logs.

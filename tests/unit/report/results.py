@@ -38,11 +38,21 @@ def strengths(method: str, values: dict[str, float], metric: str = "acc") -> lis
     return [figure(method, value, metric=f"{metric}/strength={name}") for name, value in values.items()]
 
 
-def record(method: str, identity: str, answer: str, prompt: str = "Tea?", persona: str = "openness+") -> dict:
-    """A line of a records file with one free answer."""
+def record(
+    method: str, identity: str, answer: str, prompt: str = "Tea?", persona: str = "openness+", acc: float | None = None
+) -> dict:
+    """A line of a records file with one free answer, and its accuracy where there is one."""
     sample = {"prompt": prompt, "base": "It is a drink.", "persona": answer}
     who = {"name": persona, "levels": {}}
-    return {"method": method, "id": identity, "order": 0, "persona": who, "base": {}, "values": {}, "samples": [sample]}
+    return {
+        "method": method,
+        "id": identity,
+        "order": 0,
+        "persona": who,
+        "base": {"acc": 0.25},
+        "values": {"acc": acc},
+        "samples": [sample],
+    }
 
 
 def write_run(folder: Path, rows: list[dict], records: list[dict] | None = None) -> Path:

@@ -50,7 +50,8 @@ def runs(tmp_path_factory):
     for name, value in (("none", 0.2), ("npti", 0.8), (HOSTILE, 0.5)):
         rows = [figure(name, value), figure(name, value * 9, metric="perplexity"), *by_trait(name, [value] * 10, "+-")]
         folder = str(len(list(root.iterdir())))
-        write_run(root / folder, rows, [record(name, "0", HOSTILE, HOSTILE, HOSTILE)])
+        records = [record(name, str(k), HOSTILE, HOSTILE, HOSTILE, value + k / 100) for k in range(8)]
+        write_run(root / folder, rows, records)
     write_run(root / "other", [figure("npti", 0.8, benchmark="trait", commit="c" * 40, judge=HOSTILE)])
     write_run(root / "sweep", strengths("npti", {"0": 0.2, HOSTILE: 0.8}))
     return root
@@ -85,6 +86,7 @@ def test_the_page_shows_every_part(written):
     text = (written / "report.html").read_text()
     for part in ("overview", "Side effects", "Trait by trait", "Before and after", "Strength", "Cost", "Provenance"):
         assert part in text
+    assert "Paired tests" in text and "0.023" in text and "Paired tests" in (written / "report.md").read_text()
     assert text.count('class="radar"') == 2 and text.count('<polyline class="line"') == 1
     assert "Figures of 2 commits" not in text and "no check of the judge" in text.lower()
     assert "prefers-color-scheme: dark" in text and "max-width: 40rem" in text
