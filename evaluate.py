@@ -31,8 +31,8 @@ options:
                       a key will do where it names one setting. Draws trait expression against perplexity
   --seeds 0,1,2       evaluate once for each seed; figures are means over seeds, intervals over seeds too
   --compare FOLDER .. make a report of the results in and below these folders: report.html, one page that needs nothing
-                      else, report.md, leaderboard.md, tests of methods against each other row by row, pictures (PNG, SVG)
-                      and TensorBoard logs with the hparams table
+                      else, report.md, leaderboard.md, tests of methods against each other row by row, pictures (PNG,
+                      SVG) and TensorBoard logs with the hparams table
   --out FOLDER        where the report goes (default: runs/compare)
   --judge FOLDER ..   have a chat model rate the free answers of finished evaluations, and add the figures to them;
                       `python evaluate.py --check-judge --help` lists what can be judged and every option

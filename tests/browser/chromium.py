@@ -54,7 +54,12 @@ def opened(chromium: Any, address: str, scheme: str, size: str) -> Iterator[tupl
     page.on("console", lambda message: heard.errors.append(message.text))
     page.on("pageerror", lambda error: heard.errors.append(str(error)))
     page.on("request", lambda request: heard.requests.append(request.url))
-    page.on("dialog", lambda dialog: (heard.dialogs.append(dialog.message), dialog.dismiss()))
+
+    def close(dialog: Any) -> None:
+        heard.dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", close)
     page.goto(address)
     yield page, heard
     page.close()

@@ -20,7 +20,7 @@ def rows_of(*folders: Path) -> list[ResultRow]:
 
 def figure(method: str, value: float | None, width: float | None = 0.05, metric: str = "acc", **changes: Any) -> dict:
     """A row with an interval of some width on either side."""
-    ends = {"ci_low": None, "ci_high": None}
+    ends: dict[str, float | None] = {"ci_low": None, "ci_high": None}
     if value is not None and width is not None:
         ends = {"ci_low": value - width, "ci_high": value + width}
     return row(metric, method, value, **{**ends, **changes})
