@@ -24,17 +24,15 @@ from datamodules.beside import AskedBeside
 from datamodules.side_questions import SideEffectSpec
 from files.assets import asset_path
 from files.atomic import ensure_writable_folder, write_json
-from files.errors import InputError
 from files.provenance import data_hash
 from files.readers import read_json
 from lightning_modules.base import HEADER
 from lightning_modules.evaluation import NO_METHOD, EvalModule
-from lightning_modules.trained import read_checkpoint
+from lightning_modules.trained import last_checkpoint, read_checkpoint
 from lm.classifier import ClassifierSpec
 
 RUNS, LOGS = "runs", "tensorboard/evaluation"
 RESULTS, DONE = "results.json", "evaluation.json"
-LAST = Path("checkpoints", "last.ckpt")
 
 
 # Two warnings of libraries about themselves: that arguments come from a list, and about a pytree class.
@@ -234,37 +232,3 @@ def _class(path: str) -> Any:
 def _seed(value: object) -> int:
     """The run's seed as a number; 0 where seeding is switched off."""
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
-
-
-def last_checkpoint(recipe: str) -> str:
-    """The last checkpoint of the run that a settings file describes.
-
-    Args:
-        recipe: A settings file of `train.py`.
-
-    Raises:
-        InputError: The file cannot be read, names no folder, or nothing has been trained by it.
-    """
-    command = f"python train.py fit --config {recipe}"
-    path = asset_path(recipe)
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-        folder = Path(settings["trainer"]["default_root_dir"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise InputError(
-            "is no settings file of a training",
-            file=recipe,
-            field="--trained_by",
-            expected="a YAML file with trainer.default_root_dir",
-            got=str(error),
-            fix="correct it, or give --ckpt_path",
-        ) from error
-    if not (folder / LAST).is_file():
-        raise InputError(
-            "nothing has been trained by these settings yet",
-            file=recipe,
-            field="--trained_by",
-            expected=f"a checkpoint {folder / LAST}",
-            fix=f"run {command}, or give another checkpoint as --ckpt_path",
-        )
-    return str(folder / LAST)

@@ -24,13 +24,12 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from callbacks.save_pretrained import export_model
-from eval_cli import last_checkpoint
 from files.atomic import atomic_write_text, write_json
 from files.errors import InputError, exit_on_input_error
 from files.provenance import commit_hash, library_versions
 from lightning_modules.base import HEADER
 from lightning_modules.classifier import ClassifierModule
-from lightning_modules.trained import read_checkpoint, rebuilt
+from lightning_modules.trained import last_checkpoint, read_checkpoint, rebuilt
 from lm.classifier import ClassifierSpec, TraitClassifier
 from lm.loading import LMSpec
 from metrics.bootstrap import bootstrap_interval

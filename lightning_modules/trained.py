@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import torch
+import yaml
 from transformers import PreTrainedModel
 
+from files.assets import asset_path
 from files.errors import InputError
 from lightning_modules.answering import RowIntervention
 from lightning_modules.base import HEADER, PersonaModule
@@ -18,6 +20,7 @@ from lm.loading import LMSpec, freeze, load_model, without_adapter
 
 PACKAGE = "lightning_modules."
 OPTION = "--ckpt_path"
+LAST = Path("checkpoints", "last.ckpt")
 EDITS = ("edit", "texts to edit by", "datamodules.personality_edit.EditDataModule")
 """What a module's `intervene` reads of a batch unless its `needs` says otherwise: field, meaning, an example."""
 
@@ -170,6 +173,40 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             fix="give a checkpoint of this project",
         )
     return checkpoint
+
+
+def last_checkpoint(recipe: str) -> str:
+    """The last checkpoint of the run that a settings file describes.
+
+    Args:
+        recipe: A settings file of `train.py`.
+
+    Raises:
+        InputError: The file cannot be read, names no folder, or nothing has been trained by it.
+    """
+    command = f"python train.py fit --config {recipe}"
+    path = asset_path(recipe)
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        folder = Path(settings["trainer"]["default_root_dir"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise InputError(
+            "is no settings file of a training",
+            file=recipe,
+            field="--trained_by",
+            expected="a YAML file with trainer.default_root_dir",
+            got=str(error),
+            fix="correct it, or give --ckpt_path",
+        ) from error
+    if not (folder / LAST).is_file():
+        raise InputError(
+            "nothing has been trained by these settings yet",
+            file=recipe,
+            field="--trained_by",
+            expected=f"a checkpoint {folder / LAST}",
+            fix=f"run {command}, or give another checkpoint as --ckpt_path",
+        )
+    return str(folder / LAST)
 
 
 def _built(class_path: str, settings: dict[str, Any], spec: LMSpec) -> PersonaModule:

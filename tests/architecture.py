@@ -19,7 +19,7 @@ RANKS = {
     **dict.fromkeys(("organism", "report"), 4),
     **dict.fromkeys(("lightning_modules", "callbacks", "datamodules", "annotation", "judging"), 5),
     # The scripts show their help at once and load what they need, a module beside them, for anything else.
-    **dict.fromkeys(("persona_cli", "eval_cli", "eval_series", "annotate_cli", "judge_cli"), 6),
+    **dict.fromkeys(("persona_cli", "eval_cli", "eval_series", "annotate_cli", "judge_cli", "deployment"), 6),
     **dict.fromkeys(("train", "evaluate", "annotate", "export", "chat"), 7),
     "benchmarks": 8,
     "tests": 9,
