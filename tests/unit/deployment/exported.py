@@ -32,8 +32,9 @@ def bundled(folder: Path, lm: Path, method: str, personas: tuple[str, ...], make
     intervention: Intervention = make(model)
     bundle = Bundle(intervention, method, personas, facts_of(model))
     path = save_bundle(folder / f"{method}.safetensors", bundle)
-    many = isinstance(intervention, LowRankEdit) and len(personas) > 1
-    first = intervention.only(0) if many else bundle.only(personas[0]).intervention
+    first = bundle.only(personas[0]).intervention
+    if isinstance(intervention, LowRankEdit) and len(personas) > 1:
+        first = intervention.only(0)
     inside = logits(model, GIVEN, first)
     # What does nothing proves nothing.
     assert (inside - logits(model, GIVEN)).abs().max() > 1e-2
