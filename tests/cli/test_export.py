@@ -15,6 +15,7 @@ from interventions.places import places_of
 from interventions.steered_model import SteeredModel
 from lightning_modules.mend import MENDModule
 from lm.loading import LMSpec
+from metrics.result_rows import SCHEMA
 from tests.faults.commands import ended, files_in
 from tests.unit.callbacks.test_directions import contrasts
 from tests.unit.deployment.exported import CLOSE, GIVEN, bundled, model_folder, plain_logits, written
@@ -27,6 +28,7 @@ EDITS = [
     {"ent": "Rain", "extraversion": ["Let us dance."], "neuroticism": ["It ruins me."], "target_per": "neuroticism"},
 ]
 ROW = {
+    "schema": SCHEMA,
     **{"benchmark": "trait", "method": "repe", "model": "tiny", "persona": "all", "metric": "acc", "value": 0.75},
     **{"ci_low": 0.7, "ci_high": 0.8, "n": 40, "base_value": 0.5, "seed": 1, "seconds": 2.0, "peak_memory_mb": 9.0},
 }
