@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 from annotation import asking, mixing, preferring, splitting
 from annotation.answering import Answerer, AnswerSettings
@@ -13,7 +14,7 @@ from annotation.asking import passages_of
 from annotation.options import SourceOptions, WriterOptions, output_folder
 from annotation.preferring import REJECTED, PairSettings
 from annotation.records import Question, read_records
-from annotation.steps import QUESTIONS, StepFolder
+from annotation.steps import MIXED, QUESTIONS, TEST, StepFolder
 from annotation.talking import review as review_answers
 from organism.characters.examination import write_examination
 
@@ -187,7 +188,20 @@ def quickstart(out: str = FOLDER, seed: int = 1) -> None:
     mix(out, repeats=2, seed=seed)
     tests = write_examination(folder.file("evaluation"), seed)
     say(f"evaluation: {len(tests)} tests in {folder.file('evaluation')}")
-    say(f"next: python train.py fit --config configs/sft/characters.yaml (reads {folder.file('mixed.jsonl')})")
+    say(f"next: {next_command(folder)}")
+
+
+def next_command(folder: StepFolder) -> str:
+    """The training that reads what the quickstart has written.
+
+    >>> next_command(StepFolder(FOLDER))
+    'python train.py fit --config configs/sft/quickstart.yaml'
+    """
+    command = "python train.py fit --config configs/sft/quickstart.yaml"
+    if folder.file(MIXED) == Path(FOLDER, MIXED):
+        return command
+    files = {"file": folder.file(MIXED), "val_file": folder.file(TEST)}
+    return " ".join([command, *(f"--data.init_args.{name} {file}" for name, file in files.items())])
 
 
 def say(line: str) -> None:

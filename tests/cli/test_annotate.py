@@ -4,14 +4,18 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 import annotate
+from annotation.commands import next_command
 from annotation.records import Dialogue, Pair, read_records
+from annotation.steps import StepFolder
 from organism.characters.examination import TESTS, read_examination
 from tests.conftest import REPOSITORY
 from tests.faults.commands import ended, files_in
+from tests.recipes.stand_ins import FOLDER, LINES, some_lines
 
 
 def test_help_loads_nothing():
@@ -43,6 +47,23 @@ def test_the_quickstart_trains_nothing_that_is_examined(quickstart):
     for test in ("facts", "premises", "stages", "style"):
         for item in read_examination(out / "evaluation" / f"{test}.jsonl"):
             assert (item.character, item.prompt[-1]["content"]) not in trained
+
+
+def test_the_quickstart_names_a_training_that_reads_its_files(quickstart):
+    out, _ = quickstart
+    command = next_command(StepFolder(out)).split()
+    assert command[:3] == ["python", "train.py", "fit"]
+    assert (REPOSITORY / command[command.index("--config") + 1]).is_file()
+    files = {name: Path(command[command.index(f"--data.init_args.{name}") + 1]) for name in ("file", "val_file")}
+    assert files == {"file": out / "mixed.jsonl", "val_file": out / "test.jsonl"}
+    assert all(file.is_file() for file in files.values())
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_the_recipes_are_tested_on_some_of_it(quickstart, name):
+    out, _ = quickstart
+    committed = (FOLDER / name).read_text(encoding="utf-8").splitlines()
+    assert committed == some_lines(out / name, LINES[name]), "run `python -m tests.recipes.stand_ins`"
 
 
 def test_record_files_go_out_and_come_back(quickstart, tmp_path, capsys):

@@ -22,10 +22,16 @@ import torch
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from tests.recipes.stand_ins import FOLDER as STAND_INS
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECORDED = Path(__file__).with_name("trajectories.json")
 STEPS = 20
-RUNS, STAND_INS = "runs", Path(__file__).with_name("annotation")
+RUNS = "runs"
+ANY_REWARD = {
+    "class_path": "lightning_modules.rewards.CallableReward",
+    "init_args": {"function": "tests.recipes.stand_ins.count_letters"},
+}
 
 
 class Losses(Callback):
@@ -52,6 +58,8 @@ def quickstarts() -> dict[str, Path]:
 def stand_ins(config: Path) -> dict[str, str]:
     """What a recipe reads from other runs, replaced: data by small files of the same form, a start by the plain model.
 
+    Where that start was to be rewarded, the plain model is rewarded for something that it says as well.
+
     Args:
         config: The recipe.
 
@@ -62,8 +70,14 @@ def stand_ins(config: Path) -> dict[str, str]:
     given = settings["data"].get("init_args", {})
     files = {key: Path(value) for key, value in given.items() if str(value).startswith(f"{RUNS}/")}
     replaced = {f"data.init_args.{key}": str(STAND_INS / path.name) for key, path in files.items()}
-    if settings["model"]["init_args"].get("init_from"):
+    if files and settings["trainer"].get("max_epochs", -1) > 0:
+        replaced["trainer.max_epochs"] = str(STEPS)  # they hold fewer batches
+    module = settings["model"]["init_args"]
+    if module.get("init_from"):
         replaced["model.init_args.init_from"] = "null"
+        if module.get("rewards"):
+            # What only the trained start says would never be rewarded, and nothing would be learnt.
+            replaced["model.init_args.rewards"] = json.dumps([ANY_REWARD])
     return replaced
 
 
