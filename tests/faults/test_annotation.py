@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -108,7 +109,11 @@ def test_stops_lose_at_most_what_was_under_way(tmp_path, capsys):
         endpoint.answered.clear()
         for number, stop in enumerate(STOPS, start=1):
             process = subprocess.Popen(
-                [sys.executable, "annotate.py", *command, *at(endpoint)], cwd=REPOSITORY, env=environment
+                [sys.executable, "annotate.py", *command, *at(endpoint)],
+                cwd=REPOSITORY,
+                env=environment,
+                # A shell that runs the suite in the background has it, and what it starts, ignore an interrupt.
+                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
             )
             assert endpoint.wait_for_answers(number * ITEMS // (len(STOPS) + 2))
             process.send_signal(stop)
