@@ -16,9 +16,8 @@ from metrics.benchmark import finite
 from metrics.bootstrap import Interval, bootstrap_interval
 from metrics.rank_correlation import rank_correlation
 from organism.graded_texts import GradedText, graded_texts
+from report.judging import LOWEST_CHECK
 
-LOWEST = 0.5
-"""Rank correlation below which reports warn of a judge."""
 _KNOWN = frozenset(("answer", "question", "trait", "pole", "adjectives", "facets"))
 
 
@@ -54,7 +53,7 @@ class Check:
     @property
     def is_passed(self) -> bool:
         """Whether the judge may be believed."""
-        return self.rank_correlation >= LOWEST
+        return self.rank_correlation >= LOWEST_CHECK
 
     def figures(self) -> dict[str, Any]:
         """The check as a flat file of figures."""
@@ -83,7 +82,7 @@ class Check:
             f"  {self.correlation.n} of {self.texts} texts rated, agreement of repeats {agreement}; {self.account}",
         ]
         if not self.is_passed:
-            lines.append(f"  below {LOWEST}: figures of this judge are not to be believed, and reports say so")
+            lines.append(f"  below {LOWEST_CHECK}: figures of this judge are not to be believed, and reports say so")
         return "\n".join(lines)
 
 

@@ -9,7 +9,6 @@ from metrics.result_rows import ResultRow
 
 LOWEST_CHECK = 0.5
 """Rank correlation with texts of known trait level below which a judge's figures are not to be relied on."""
-_CHECKS = ("check", "rank_correlation", "correlation", "spearman")
 
 
 class Judge(NamedTuple):
@@ -37,7 +36,7 @@ class Judge(NamedTuple):
 
 
 def judge_of(row: ResultRow) -> Judge | None:
-    """The judge behind a row: its `judge` is a name, or an object with `name`, `version` and `check`.
+    """The judge behind a row, None where nobody judged: its `judge` holds `name`, `version` and `check`.
 
     Example:
         >>> from metrics.result_rows import ResultRow
@@ -46,12 +45,9 @@ def judge_of(row: ResultRow) -> Judge | None:
         True
     """
     given = row.raw.get("judge")
-    if isinstance(given, str) and given:
-        return Judge(given, "", _number(row.raw.get("judge_check")))
     if not isinstance(given, Mapping):
         return None
-    name = str(given.get("name") or given.get("model") or "unnamed")
-    return Judge(name, str(given.get("version") or ""), _check(given, row))
+    return Judge(str(given.get("name", "unnamed")), str(given.get("version", "")), _number(given.get("check")))
 
 
 def judges(rows: Iterable[ResultRow]) -> list[Judge]:
@@ -69,15 +65,6 @@ def judge_warning(rows: Iterable[ResultRow]) -> str | None:
         f"do not rely on the judged figures: on texts of known trait level the rank correlation of the judge is below "
         f"{LOWEST_CHECK} for {named}"
     )
-
-
-def _check(given: Mapping[str, Any], row: ResultRow) -> float | None:
-    for name in _CHECKS:
-        value = given.get(name)
-        inner = value.get("rank_correlation", value.get("value")) if isinstance(value, Mapping) else value
-        if (number := _number(inner)) is not None:
-            return number
-    return _number(row.raw.get("judge_check"))
 
 
 def _number(value: Any) -> float | None:

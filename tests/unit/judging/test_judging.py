@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from files.errors import InputError
-from judging.check import LOWEST, check_judge
+from judging.check import check_judge
 from judging.protocol import read_protocol
 from judging.runs import judge_run
 from metrics.result_rows import read_results
 from organism.graded_texts import graded_texts
+from report.judging import LOWEST_CHECK
 from report.paired_tests import paired_tests
 from tests.faults.endpoint import REFUSAL, FaultyEndpoint
 from tests.judged_runs import ANSWER, SPOKEN, Script, judge_at, rows_of, write_run
@@ -196,8 +197,8 @@ def test_a_judge_is_checked_on_texts_of_known_level(tmp_path, rating, correlatio
     with FaultyEndpoint(answer=script) as endpoint:
         check = check_judge(judge_at(endpoint, tmp_path / "answers.sqlite"), read_protocol("pae", repeats=2), texts)
     assert check.rank_correlation == pytest.approx(correlation)
-    assert check.is_passed == (correlation >= LOWEST) and check.figures()["texts"] == 25
-    assert ("not to be believed" in str(check)) == (correlation < LOWEST)
+    assert check.is_passed == (correlation >= LOWEST_CHECK) and check.figures()["texts"] == 25
+    assert ("not to be believed" in str(check)) == (correlation < LOWEST_CHECK)
     if abs(correlation) == 1:
         assert check.agreement == pytest.approx(1.0)
         assert check.by_trait == pytest.approx(dict.fromkeys(check.by_trait, correlation))

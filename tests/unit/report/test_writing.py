@@ -52,7 +52,8 @@ def runs(tmp_path_factory):
         folder = str(len(list(root.iterdir())))
         records = [record(name, str(k), HOSTILE, HOSTILE, HOSTILE, value + k / 100) for k in range(8)]
         write_run(root / folder, rows, records)
-    write_run(root / "other", [figure("npti", 0.8, benchmark="trait", commit="c" * 40, judge=HOSTILE)])
+    judge = {"name": HOSTILE, "version": "1", "check": None}
+    write_run(root / "other", [figure("npti", 0.8, benchmark="trait", commit="c" * 40, judge=judge)])
     write_run(root / "sweep", strengths("npti", {"0": 0.2, HOSTILE: 0.8}))
     return root
 
