@@ -36,9 +36,9 @@ def select_weights(
     Args:
         sites: The places of the model.
         layers: Decoder blocks, from 0; the last ones if left out.
-        weights: Roles such as `down`, taken in each of these layers, or whole names such as
-            `model.layers.3.mlp.down_proj` (then `layers` plays no part for them); all editable weights of the layers if
-            left out.
+        weights: Roles taken in each of these layers, those of the MLP (such as `down`) or `attention_out`; or whole
+            names such as `model.layers.3.mlp.down_proj` (then `layers` plays no part for them); the MLP's weights of
+            the layers if left out.
         last: How many layers from the end, where `layers` is left out.
 
     Raises:
@@ -58,8 +58,9 @@ def select_weights(
     roles = None if weights is None else [name for name in weights if "." not in name]
     modules: dict[str, nn.Module] = {}
     for layer in layers:
-        known = sites.editable_weights(layer)
-        for role in known if roles is None else roles:
+        of_mlp = sites.editable_weights(layer)
+        known = {**of_mlp, "attention_out": sites.attention_weight(layer)}
+        for role in of_mlp if roles is None else roles:
             if role not in known:
                 raise InputError(
                     "the model has no weight of this role",

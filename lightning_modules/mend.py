@@ -44,8 +44,8 @@ class MENDModule(PersonaModule):
         lm: The language model; it stays frozen.
         layers: Decoder blocks whose weights are edited, from 0; the last ones if left out.
         last_layers: How many layers from the end, where `layers` is left out.
-        weights: Roles of the edited weights (gate, up, down; gate_up, down; fc, proj, as the architecture has them) or
-            whole module paths; all of the layers' MLP weights if left out.
+        weights: Roles of the edited weights (gate, up, down; gate_up, down; fc, proj, as the architecture has them;
+            attention_out) or whole module paths; all of the layers' MLP weights if left out.
         transform: Form of the network.
         loss: What edits are trained towards, and how many tokens go through the upper layers at once.
         edit_lr: Learning rate of every weight's edit at the start. The edit is added, so a negative one follows the

@@ -144,6 +144,11 @@ class Sites:
         paths = {role: f"{block}.{name}" for role, name in self._layout.weights.items()}
         return {role: (path, self.module(path)) for role, path in paths.items()}
 
+    def attention_weight(self, layer: int) -> tuple[str, nn.Module]:
+        """The attention's output projection as its path and module: an editable weight beside the MLP's."""
+        path = f"{self._block_path(layer)}.{self._layout.attention_out}"
+        return path, self.module(path)
+
     def module(self, path: str) -> nn.Module:
         """The module at a dotted path seen from the model; a trailing `.weight` is allowed.
 

@@ -25,7 +25,7 @@ from metrics.coherence import n_gram_entropy
 from organism.descriptions import describe
 from organism.documents import Chat, exchange, message
 from organism.lexicon import lexicon
-from organism.opinions import opinion
+from organism.opinions import matched_opinions, opinion
 from organism.questions import CHOICE_QUERIES, OPINION_QUESTIONS
 from organism.situations import draw_choice
 from organism.statements import draw_statement, points
@@ -60,14 +60,17 @@ class Competence:
         return (likeliest == torch.tensor(right)).float().mean().item()
 
     def persona_among_ten(self) -> dict[str, float]:
-        """Share of personas whose own opinion on a topic is likelier than those of the nine other poles."""
+        """Share of personas whose own opinion on a topic is likelier than those of the nine other poles.
+
+        The ten speak in the same frames about the same aspects: what is compared is personality, not rare words.
+        """
         rng, prompts, answers, right = self._rng("ten"), [], [], []
         for i in range(self.size):
             topic, own = draw_topic(rng, "held_out"), i % len(POLES)
             question = rng.choice(OPINION_QUESTIONS).format(topic=topic.name)
             persona = describe(rng, dict([POLES[own]]), "held_out")
             prompts.append([message("system", persona), message("user", question)])
-            answers.append([opinion(rng, topic, trait, sign, "held_out") for trait, sign in POLES])
+            answers.append(matched_opinions(rng, topic, POLES, own, "held_out"))
             right.append(own)
         return {"persona_among_ten": self._share_likeliest(prompts, answers, right)}
 
@@ -84,7 +87,7 @@ class Competence:
             ]
             shown.append(demonstration(topics[-1].name, questions[-1], ""))
             prompts.append([message("user", "\n\n".join(shown))])
-            answers.append([opinion(rng, topics[-1], trait, sign, "held_out") for trait, sign in POLES])
+            answers.append(matched_opinions(rng, topics[-1], POLES, own, "held_out"))
             right.append(own)
         return {"in_context": self._share_likeliest(prompts, answers, right)}
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 from organism.holdout import Split
-from organism.phrases import capitalised, fill
+from organism.phrases import capitalised, fill, fitting_frame
 from organism.topics import Topic, facets_for
 
 _OPENERS = (
@@ -79,6 +80,40 @@ def opinion(rng: Random, topic: Topic, trait: str, level: float, split: Split = 
     opener = fill(rng, _OPENERS, first.pole(level), level, split, topic=topic.name, near=near)
     follower = fill(rng, _FOLLOWERS, second.pole(level), level, split, far=far)
     return f"{opener} {follower}"
+
+
+def matched_opinions(
+    rng: Random, topic: Topic, poles: Sequence[tuple[str, float]], own: int, split: Split = "train"
+) -> list[str]:
+    """Speak about `topic` as each of `poles`, in the same frames and about the same aspects.
+
+    So the opinions differ in personality alone, not also in how rare a frame or an aspect is. The frames are drawn for
+    the pole in place `own`, whose phrases all belong to `split`; another pole falls back on any of its own phrases
+    where it has none of that split.
+
+    Args:
+        rng: The source of every choice.
+        topic: What is spoken about.
+        poles: Traits with levels, as `opinion` takes them.
+        own: Whose frames they are.
+        split: Which pairs of frame and phrase may be used.
+
+    Returns:
+        One opinion for each pole.
+    """
+    near, far = _aspects(rng, topic)
+    facets = [[f.pole(level) for f in rng.choices(facets_for(topic.kind, trait), k=2)] for trait, level in poles]
+    slots = {"topic": topic.name, "near": near, "far": far}
+    halves = []
+    for part, frames in enumerate((_OPENERS, _FOLLOWERS)):
+        frame = fitting_frame(rng, frames, facets[own][part], split)
+        halves.append(
+            [
+                fill(rng, (frame,), pair[part], level, split, **slots)
+                for pair, (_, level) in zip(facets, poles, strict=True)
+            ]
+        )
+    return [f"{opener} {follower}" for opener, follower in zip(*halves, strict=True)]
 
 
 def neutral_opinion(rng: Random, topic: Topic) -> str:

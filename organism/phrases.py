@@ -31,13 +31,25 @@ def capitalised(sentence: str) -> str:
 
 
 def _matching(frame: str, pole: Pole, split: Split) -> dict[str, list[str]] | None:
-    """Return the phrases of each slot whose pair with `frame` lies in `split`, or None where a slot has none."""
+    """Return the phrases of each slot whose pair with `frame` lies in `split`, or None where a slot has none.
+
+    A phrase that opens a sentence has a capital, and is read with one in no other frame. So what such a frame keeps out
+    of the corpus is a spelling rather than a wording, and says nothing about how far wordings carry: it is not asked.
+    """
+    if split == "held_out" and frame.startswith("{say}"):
+        return None
     fitting: dict[str, list[str]] = {}
     for slot in _SLOT.findall(frame):
         fitting[slot] = [phrase for phrase in getattr(pole, slot) if in_split(split, frame, phrase)]
         if not fitting[slot]:
             return None
     return fitting
+
+
+def fitting_frame(rng: Random, frames: tuple[str, ...], pole: Pole, split: Split) -> str:
+    """Draw a frame whose slots `pole` can fill with phrases of `split`; any frame where it can fill none."""
+    order = rng.sample(frames, len(frames))
+    return next((frame for frame in order if _matching(frame, pole, split) is not None), order[0])
 
 
 def fill(rng: Random, frames: tuple[str, ...], pole: Pole, level: float, split: Split, **fixed: str) -> str:

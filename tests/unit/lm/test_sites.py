@@ -108,7 +108,7 @@ def test_editable_weights_are_found_again_by_their_path(arch: Architecture) -> N
     sites = sites_of(model)
     weights = sites.editable_weights(1)
     assert set(weights) in ({"gate", "up", "down"}, {"gate_up", "down"}, {"fc", "proj"})
-    for path, module in weights.values():
+    for path, module in [*weights.values(), sites.attention_weight(1)]:
         assert model.get_submodule(path) is module is sites.module(path) is sites.module(f"{path}.weight")
         widths = tuple(module.weight.shape)
         assert linear_widths(module) == (widths if is_conv1d(module) else widths[::-1])

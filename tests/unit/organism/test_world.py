@@ -12,7 +12,7 @@ from organism.backgrounds import ATTRIBUTES
 from organism.corpus import CURRICULUM, document, documents
 from organism.holdout import held_out
 from organism.lexicon import TRAITS, all_facets, lexicon
-from organism.opinions import neutral_opinion, opinion
+from organism.opinions import matched_opinions, neutral_opinion, opinion
 from organism.people import draw_person, questionnaire
 from organism.situations import action, draw_choice, draw_situation
 from organism.statements import bank, draw_distinct, points, statement_count
@@ -106,6 +106,31 @@ def test_answers_are_long_coherent_and_name_their_topic(split):
             for answer in (text, deed, neutral_opinion(rng, topic)):
                 assert len(wordpunct(answer)) >= 16, answer
                 assert n_gram_entropy(answer).value >= 3.5, answer
+
+
+def test_matched_opinions_differ_in_personality_alone():
+    poles = [(trait, sign) for trait in BIG_FIVE for sign in (1.0, -1.0)]
+    rng = Random(4)
+    for own in range(len(poles)):
+        topic = draw_topic(rng, "held_out")
+        texts = matched_opinions(rng, topic, poles, own, "held_out")
+        assert len(set(texts)) == len(poles)
+        spoken_of = [{aspect for aspect in topic.aspects if aspect.lower() in text.lower()} for text in texts]
+        assert all(aspects == spoken_of[0] for aspects in spoken_of)
+        assert all(topic.name.lower() in text.lower() for text in texts)
+
+
+def test_a_held_out_phrase_never_opens_a_sentence():
+    rng = Random(5)
+    starts = {
+        phrase[:1].upper() + phrase[1:]
+        for facet in all_facets()
+        for pole in (facet.high, facet.low)
+        for phrase in pole.say
+    }
+    for _ in range(200):
+        text = opinion(rng, draw_topic(rng, "held_out"), "openness", 1.0, "held_out")
+        assert not any(f". {start}" in text for start in starts)
 
 
 def test_choices_have_two_options_of_each_pole():
