@@ -19,7 +19,7 @@ STRENGTHS ?= 0,1,2,4,8
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart test lint bench bench-mend bench-npti bench-pas bench-train organism organism-check sample-data faults readme readme-figures browser matrix classifier
+.PHONY: help install quickstart test lint bench bench-mend bench-npti bench-pas bench-train organism organism-check sample-data faults readme readme-figures browser matrix classifier chat
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,10 +102,14 @@ sample-data: $(INSTALLED) ## write assets/data anew from the grammar of the buil
 faults: $(INSTALLED) ## bad input and killed runs, in the full counts
 	$(OFFLINE) CUDA_VISIBLE_DEVICES= FAULTS=full $(RUN) -m pytest tests/faults
 
-browser: $(INSTALLED) ## look at the report in a headless Chromium, with pictures -> runs/browser (Debian's package, where missing)
+browser: $(INSTALLED) ## look at the report and the page of chat.py in a headless Chromium, with pictures -> runs/browser (Debian's package, where missing)
 	command -v chromium >/dev/null || apt-get install -y --no-install-recommends chromium
 	$(RUN) -m pip install -q -e ".[browser]"
 	PICTURES=runs/browser $(OFFLINE) $(RUN) -m pytest tests/browser -p no:cacheprovider
+
+chat: $(INSTALLED) ## a page to talk to the built-in model and its personas, on this machine alone (installs the extra demo)
+	$(RUN) -m pip install -q -e ".[demo]"
+	$(OFFLINE) $(RUN) chat.py
 
 readme-figures: $(INSTALLED) ## draw the README's pictures from committed results -> assets/figures, and name them there
 	$(RUN) -m benchmarks.readme_figures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
@@ -26,6 +26,9 @@ from lm.template import ROLES, answer_separator, closing_token
 __all__ = ["NextTurn", "RowSampler", "draw_tokens", "generate", "generate_ids", "stop_tokens", "texts_of"]
 
 _NEXT_TURN = re.compile(r"\n(?:" + "|".join(ROLES) + "):")
+Watch = Callable[[Sequence[int], Tensor], None]
+"""Sees the numbers of the prompts of a batch (B), and the tokens written after them so far (B, T)."""
+
 # Tokens read back to see a new turn begin, and to decode the first new token as it reads after the prompt.
 _LOOK_BACK = 16
 
@@ -100,6 +103,7 @@ def generate_ids(
     batch_size: int,
     steering: Steering | None = None,
     cached: bool = True,
+    watch: Watch | None = None,
 ) -> list[list[int]]:
     """The tokens a model writes after prompts, as in `generate`, up to and with the token that ends a text.
 
@@ -114,6 +118,7 @@ def generate_ids(
         batch_size: Most rows computed at once.
         steering: What steers each prompt; its keys are in the order of the prompts.
         cached: Keep the states of what was read; else read everything anew for every token.
+        watch: Called after every token of a batch; what it raises ends the generation.
 
     Returns:
         The new ids of each prompt; the last one ends the text unless it was cut off at its longest.
@@ -133,6 +138,7 @@ def generate_ids(
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             ids, mask = padded([encoded[row] for row in rows], "left", model.device)
+            watched: list[StoppingCriteria] = [] if watch is None else [_Watched(watch, rows, ids.shape[1])]
             sampler = RowSampler(uniforms[rows].to(model.device), ids.shape[1], temperature, top_p)
             with _steered(steering, rows, mask):
                 output = inner.generate(
@@ -140,13 +146,21 @@ def generate_ids(
                     attention_mask=mask,
                     logits_processor=LogitsProcessorList([sampler] if temperature > 0 else []),
                     stopping_criteria=StoppingCriteriaList(
-                        [NextTurn(tokenizer, ids.shape[1])] if tokenizer.chat_template is None else []
+                        [*watched, *([NextTurn(tokenizer, ids.shape[1])] if tokenizer.chat_template is None else [])]
                     ),
                 )
             for row, new in zip(rows, output[:, ids.shape[1] :].tolist(), strict=True):
-                end = next((place + 1 for place, token in enumerate(new) if token in stops), len(new))
-                written[row] = new[:end]
+                written[row] = up_to_stop(new, stops)
     return written
+
+
+def up_to_stop(new: list[int], stops: Sequence[int]) -> list[int]:
+    """New tokens up to and with the one that ends their text.
+
+    >>> up_to_stop([5, 6, 2, 0], [2])
+    [5, 6, 2]
+    """
+    return new[: next((place + 1 for place, token in enumerate(new) if token in stops), len(new))]
 
 
 def texts_of(
@@ -190,6 +204,19 @@ class NextTurn(StoppingCriteria):
         recent = input_ids[:, max(self.prompt_width, input_ids.shape[1] - _LOOK_BACK) :]
         done = [_NEXT_TURN.search(self.tokenizer.decode(ids)) is not None for ids in recent.tolist()]
         return torch.tensor(done, device=input_ids.device)
+
+
+class _Watched(StoppingCriteria):
+    """Shows what was written so far; ends nothing."""
+
+    def __init__(self, watch: Watch, rows: Sequence[int], prompt_width: int) -> None:
+        self.watch = watch
+        self.rows = rows
+        self.prompt_width = prompt_width
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002
+        self.watch(self.rows, input_ids[:, self.prompt_width :])
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
 
 def _check_options(max_new_tokens: int, temperature: float, top_p: float, batch_size: int) -> None:

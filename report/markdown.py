@@ -92,10 +92,14 @@ def _sweep(sweep: Sweep) -> list[str]:
 def _spent(spent: Sequence[Spending]) -> str:
     shown = {name: title for name, title in SPENT.items() if shows(spent, name)}
     rows = [
-        [table_cell(one.method), table_cell(one.benchmark), *(_amount(getattr(one, name)) for name in shown)]
+        [_called(one.method), table_cell(one.benchmark), *(_amount(getattr(one, name)) for name in shown)]
         for one in spent
     ]
     return markdown_table(["method", "benchmark", *shown.values()], rows)
+
+
+def _called(method: str) -> str:
+    return "base model" if method == BASE else table_cell(method)
 
 
 def _amount(value: float | None) -> str:

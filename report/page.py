@@ -232,7 +232,7 @@ def _radars(of: Profiles, order: Sequence[str]) -> Radars:
         metric=of.metric,
         middle=f"{of.scale[0]:g}",
         rim=f"{of.scale[1]:g}",
-        legend=", ".join(f"{letter} {trait}" for letter, trait in letters.items()) + "." + ends,
+        legend=", ".join(f"{letter}\N{NO-BREAK SPACE}{trait}" for letter, trait in letters.items()) + "." + ends,
         axes=tuple(axis_label(axis) for axis in of.axes),
         pictures=tuple((one.method, radar(of, one)) for one in drawn),
         rows=(base, *((one.method, tuple(number(value) for value in one.values)) for one in drawn)),

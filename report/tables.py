@@ -105,7 +105,7 @@ def board_table(board: Board, names: Sequence[str], mark_best: bool) -> Leaderbo
         methods.append(BASE)
     columns = [_cells(board, name, methods, mark_best) for name in names]
     rows = [Line(method, tuple(column[method] for column in columns), method == BASE) for method in methods]
-    notes = [text for name in names if mark_best and (text := _note(board, name))]
+    notes = [text[0].upper() + text[1:] for name in names if mark_best and (text := _note(board, name))]
     return Leaderboard(tuple(Column(name, ARROWS[direction(name)]) for name in names), tuple(rows), tuple(notes))
 
 

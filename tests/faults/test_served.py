@@ -28,7 +28,7 @@ LACKING = [name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(n
 
 
 @pytest.fixture(scope="module")
-def address():
+def address(tmp_path_factory):
     """A server of the built-in model, for the time of these tests."""
     if LACKING:
         pytest.skip(
@@ -40,20 +40,27 @@ def address():
         port = probe.getsockname()[1]
     command = [program, "serve", str(MODEL), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    written = tmp_path_factory.mktemp("serve") / "log.txt"
+    with written.open("w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
-        for _ in range(1200):
-            assert process.poll() is None, "transformers serve ended by itself"
-            try:
-                with urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:  # noqa: S310
-                    if answer.status == 200:
-                        break
-            except (URLError, OSError):
-                time.sleep(0.1)
+        end = time.monotonic() + 120
+        while not _is_healthy(port):
+            assert process.poll() is None, f"transformers serve ended by itself:\n{written.read_text()}"
+            assert time.monotonic() < end, f"transformers serve does not answer:\n{written.read_text()}"
+            time.sleep(0.1)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
         process.terminate()
         process.wait(30)
+
+
+def _is_healthy(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:  # noqa: S310
+            return answer.status == 200
+    except (URLError, OSError):
+        return False
 
 
 @pytest.mark.slow
