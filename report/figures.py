@@ -181,6 +181,7 @@ def _bars(axis: Axes, board: Board, name: str, theme: Theme) -> None:
             axis.barh(place, row.value, 0.7, xerr=_error(row), capsize=3, color=colour, ecolor=theme.ink)
     axis.set_title(f"{name}{_way(name)}", fontsize=9)
     axis.set_ylim(len(board.methods) - 0.4, -0.6)
+    axis.locator_params(axis="x", nbins=4)  # labels such as 0.025 run into each other otherwise
     axis.spines[["top", "right"]].set_visible(False)
 
 
