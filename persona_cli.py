@@ -109,7 +109,7 @@ class PersonaCLI(LightningCLI):
         root = settings.default_root_dir
         if settings.get("logger") in (None, True) and not settings.get("fast_dev_run"):
             kwargs["logger"] = TensorBoardLogger(root, name="", version="", sub_dir=LOGS, default_hp_metric=False)
-        if str(settings.get("strategy")).startswith(("auto", "ddp", "single")):
+        if _writes_one_file(settings.get("strategy", "auto")):
             kwargs["plugins"] = [*_as_list(settings.get("plugins")), WholeCheckpointIO()]
         callbacks = _as_list(settings.get("callbacks"))
         if not any(isinstance(callback, Checkpoint) for callback in callbacks):
@@ -147,6 +147,12 @@ class PersonaCLI(LightningCLI):
     def _settings_as_yaml(self) -> str:
         subcommand = self.config["subcommand"]
         return self._parser(subcommand).dump(self.config[subcommand], skip_none=False)
+
+
+def _writes_one_file(strategy: Any) -> bool:
+    """Whether checkpoints are written by the first process alone, into one file."""
+    name = strategy if isinstance(strategy, str) else type(strategy).__name__.removesuffix("Strategy").lower()
+    return name.startswith(("auto", "ddp", "single", "sharded"))
 
 
 def check_same_settings(file: Path, now: str) -> None:

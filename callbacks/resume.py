@@ -6,7 +6,10 @@ import random
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.data import sized_len
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.connectors.data_connector import _parse_num_batches
+from lightning.pytorch.trainer.states import RunningStage
 
 
 class ExactResume(Callback):
@@ -42,9 +45,36 @@ class ExactResume(Callback):
             loop._combined_loader_states_to_load = []
         if self._restored is None:
             return
+        _count_anew(trainer)
         torch.set_rng_state(self._restored["torch"].cpu())
         version, numbers, gauss = self._restored["python"]
         random.setstate((version, tuple(numbers), gauss))
         if "cuda" in self._restored and torch.cuda.device_count() == len(self._restored["cuda"]):
             torch.cuda.set_rng_state_all([state.cpu() for state in self._restored["cuda"]])
         self._restored = None
+
+
+def _count_anew(trainer: Trainer) -> None:
+    """Tell the Trainer how long the epoch is that it goes on with.
+
+    It asked the loader before the loader knew its place, and another number of processes than began the epoch makes the
+    rest of it shorter or longer.
+    """
+    loop = trainer.fit_loop
+    loader, fetcher = loop._combined_loader, loop._data_fetcher
+    if loader is None or fetcher is None:
+        return
+    limits = [
+        _parse_num_batches(RunningStage.TRAINING, float(len(one)), trainer.limit_train_batches)
+        for one in loader.flattened
+        if hasattr(one, "load_state_dict")
+    ]
+    if len(limits) != len(loader.flattened) or limits == loader.limits:
+        return
+    loader.limits = limits
+    batches = sized_len(loader)
+    if batches is None:
+        return
+    loop.max_batches = fetcher.length = batches
+    if isinstance(trainer.val_check_interval, float):
+        trainer.val_check_batch = max(1, int(batches * trainer.val_check_interval))

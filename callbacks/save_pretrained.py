@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -11,9 +11,12 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from callbacks.whole_weights import whole_state
 from files.atomic import ensure_writable_folder
 from files.errors import InputError
 
@@ -47,13 +50,32 @@ class SavePretrained(Callback):
 
     def _export(self, trainer: Trainer, pl_module: LightningModule) -> None:
         lm, tokenizer = getattr(pl_module, "lm", None), getattr(pl_module, "tokenizer", None)
-        if trainer.is_global_zero and isinstance(lm, PreTrainedModel) and tokenizer is not None:
+        if not isinstance(lm, PreTrainedModel) or tokenizer is None:
+            return
+        if any(isinstance(parameter, DTensor) for parameter in lm.parameters()):
+            state = whole_state(lm)
+            lm = plain_model(lm, state) if trainer.is_global_zero else lm
+        if trainer.is_global_zero:
             export_model(lm, tokenizer, self._target(trainer), _NUMBER_FORMATS[self.dtype])
 
     def _target(self, trainer: Trainer) -> Path:
         if self.folder.startswith(("/", "./")):
             return Path(self.folder)
         return Path(trainer.default_root_dir) / self.folder
+
+
+def plain_model(lm: PreTrainedModel, state: Mapping[str, Tensor]) -> PreTrainedModel:
+    """A model in one piece, of one whose weights processes share.
+
+    Args:
+        lm: The shared model.
+        state: Its weights, put together; they become those of the result.
+    """
+    with torch.device("meta"):
+        plain: PreTrainedModel = AutoModelForCausalLM.from_config(lm.config)
+    plain.load_state_dict(state, assign=True)
+    plain.tie_weights()
+    return plain
 
 
 def export_model(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import distributed
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
 from files.errors import InputError, check_at_least
@@ -24,12 +24,35 @@ def rank_and_world() -> tuple[int, int]:
     return 0, 1
 
 
+def balanced_shares(lengths: Sequence[int], shares: int) -> list[list[int]]:
+    """Items dealt out so that the shares are about as long: the longest first, each to the share that is shortest yet.
+
+    Args:
+        lengths: Length of each item.
+        shares: Number of shares.
+
+    Returns:
+        The items of each share, in order.
+
+    >>> balanced_shares([9, 1, 5, 4, 1], 2)
+    [[0, 1], [2, 3, 4]]
+    """
+    dealt: list[list[int]] = [[] for _ in range(shares)]
+    totals = [0] * shares
+    for item in sorted(range(len(lengths)), key=lambda item: (-lengths[item], item)):
+        least = min(range(shares), key=lambda share: (totals[share], share))
+        dealt[least].append(item)
+        totals[least] += lengths[item]
+    return [sorted(share) for share in dealt]
+
+
 class ResumableLoader:
     """Batches of a data set, able to go on from any batch.
 
     The order is a function of (seed, epoch). Each process takes every n-th item of it; items that do not share out
-    evenly are left out of that epoch. Its state is the epoch and the number of batches taken from it, so a checkpoint
-    written between any two batches is enough. Set the Trainer's `use_distributed_sampler` to false beside it.
+    evenly are left out of that epoch. Its state is the epoch and the number of batches and items taken from it, so a
+    checkpoint written between any two batches is enough, and another number of processes goes on with the items that
+    are left. Set the Trainer's `use_distributed_sampler` to false beside it.
 
     Args:
         dataset: The items.
@@ -63,44 +86,46 @@ class ResumableLoader:
         self.num_workers = num_workers
         self.epoch = 0
         self.seen = 0
+        self.items = 0
 
     def __len__(self) -> int:
-        """Batches per epoch and process."""
-        items = len(self.dataset) // rank_and_world()[1]
-        return items // self.batch_size if self.drop_last else -(-items // self.batch_size)
+        """Batches of this epoch and process: those taken, by however many processes, and those left."""
+        left = max(0, len(self.dataset) - self.items) // rank_and_world()[1]
+        return self.seen + (left // self.batch_size if self.drop_last else -(-left // self.batch_size))
 
     def __iter__(self) -> Iterator[Any]:
         """The rest of the epoch, or the next one where nothing is left of it."""
         if self.seen >= len(self):
-            self.epoch, self.seen = self.epoch + 1, 0
+            self.epoch, self.seen, self.items = self.epoch + 1, 0, 0
         for batch in DataLoader(
             self.dataset,  # type: ignore[arg-type]  # a sequence is all that is needed of it
-            batch_sampler=self._batches()[self.seen :],
+            batch_sampler=self._batches(),
             collate_fn=self.collate,
             num_workers=self.num_workers,
             # A generator of its own: starting workers must not draw from the one that training draws from.
             generator=torch.Generator().manual_seed(self.seed),
         ):
-            self.seen += 1
+            self.seen, self.items = self.seen + 1, self.items + self.batch_size * rank_and_world()[1]
             yield batch
 
     def state_dict(self) -> dict[str, int]:
         """Where it stands."""
-        return {"epoch": self.epoch, "seen": self.seen}
+        return {"epoch": self.epoch, "seen": self.seen, "items": self.items}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on from there."""
-        self.epoch, self.seen = state["epoch"], state["seen"]
+        self.epoch, self.seen, self.items = state["epoch"], state["seen"], state["items"]
 
     def _batches(self) -> list[list[int]]:
-        """This process's items of the epoch, batch by batch."""
-        count = len(self.dataset)
-        order = list(range(count))
+        """What is left of this process's items of the epoch, batch by batch."""
+        order = list(range(len(self.dataset)))
         if self.shuffle:
             Random(f"{self.seed}/{self.epoch}").shuffle(order)
         rank, world = rank_and_world()
-        mine = order[: count // world * world][rank::world]
-        return [mine[start : start + self.batch_size] for start in range(0, len(mine), self.batch_size)][: len(self)]
+        left = order[self.items :]
+        mine = left[: len(left) // world * world][rank::world]
+        count = len(self) - self.seen
+        return [mine[start : start + self.batch_size] for start in range(0, len(mine), self.batch_size)][:count]
 
 
 class ChatDataModule(LightningDataModule):
@@ -133,13 +158,35 @@ class ChatDataModule(LightningDataModule):
         """Shuffled batches that resume exactly."""
         return ResumableLoader(dataset, self.batch_size, collate, seed=self.seed, num_workers=self.num_workers)
 
-    def eval_loader(self, dataset: Sequence[Any], collate: Callable[[list[Any]], Any]) -> DataLoader:
-        """Batches in order, each item once and in one process only."""
+    def eval_loader(
+        self,
+        dataset: Sequence[Any],
+        collate: Callable[[list[Any]], Any],
+        even: bool = False,
+        lengths: Sequence[int] | None = None,
+    ) -> DataLoader:
+        """Batches in order, each item once and in one process only.
+
+        Args:
+            dataset: The items.
+            collate: Makes a batch of items.
+            even: Give all processes the same number of batches, the last of which may be of no items, for models that
+                they all must pass through equally often.
+            lengths: How long each item is, so that all processes get about as much to read; taken in turn without it.
+        """
         rank, world = rank_and_world()
-        # Any sequence will do as a data set.
-        shard: Subset[Any] = Subset(dataset, range(rank, len(dataset), world))  # type: ignore[arg-type]
+        mine: Sequence[int] = range(rank, len(dataset), world)
+        if lengths is not None and world > 1:
+            mine = balanced_shares(lengths, world)[rank]
+        batches = [list(mine[start : start + self.batch_size]) for start in range(0, len(mine), self.batch_size)]
+        most = -(-len(range(0, len(dataset), world)) // self.batch_size)
+        if even and len(batches) < most:
+            batches.append([])
         return DataLoader(
-            shard, batch_size=self.batch_size, collate_fn=collate, shuffle=False, num_workers=self.num_workers
+            dataset,  # type: ignore[arg-type]  # any sequence will do as a data set
+            batch_sampler=batches,
+            collate_fn=collate,
+            num_workers=self.num_workers,
         )
 
 

@@ -8,16 +8,19 @@ import torch
 from torch.utils.data import DataLoader
 
 from datamodules.base import ChatDataModule, rank_and_world
-from datamodules.windows import ChatSource, EverySo, FileChats, OrganismChats, Window, Windows, as_it_is, be_modest
+from datamodules.windows import ChatSource, FileChats, Onward, OrganismChats, Window, Windows, as_it_is, be_modest
 from files.errors import InputError
 from lm.loading import LMSpec
-from lm.packing import PackedBatch
+from lm.packing import PackedBatch, nothing_of
 
 
 class CorpusLoader:
     """Batches of an endless stream, cut into epochs of a given length, able to go on from any of them.
 
-    Each process takes every n-th window. Its state says how far it is in the epoch and in the window.
+    The processes take the stream's batches in turn, so its place is the same number for all of them, whichever of them
+    keeps it, and another number of processes goes on from it without reading a batch twice or leaving one out. Each
+    process prepares every window for that; a window of a process's own would save it the work, but windows differ in
+    length, and a place in one says nothing about the others.
 
     Args:
         windows: The stream.
@@ -42,16 +45,18 @@ class CorpusLoader:
         """The rest of the epoch, or the next one where nothing is left of it."""
         if self.seen >= self.batches:
             self.epoch, self.seen = self.epoch + 1, 0
+        rank, world = rank_and_world()
         for window in self._stream():
-            while self.taken < len(window):
+            while self.taken + rank < len(window):
                 if self.seen >= self.batches:
                     return
-                self.seen, self.taken = self.seen + 1, self.taken + 1
-                yield window.batch(self.taken - 1)
-            self.turn, self.taken = self.turn + 1, 0
+                self.seen, self.taken = self.seen + 1, self.taken + world
+                yield window.batch(self.taken - world + rank)
+            # What the processes take next may lie beyond the window, further for some than for others.
+            self.turn, self.taken = self.turn + 1, self.taken - len(window)
 
     def state_dict(self) -> dict[str, int]:
-        """Where it stands."""
+        """Where it stands: `taken` batches behind the start of window number `turn`."""
         return {"epoch": self.epoch, "seen": self.seen, "turn": self.turn, "taken": self.taken}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -60,13 +65,12 @@ class CorpusLoader:
         self.turn, self.taken = state["turn"], state["taken"]
 
     def _stream(self) -> Iterator[Window]:
-        """This process's windows from the current one on, the next one prepared while this one is used."""
-        rank, world = rank_and_world()
+        """The windows from the current one on, the next one prepared while this one is used."""
         return iter(
             DataLoader(
                 self.windows,
                 batch_size=None,
-                sampler=EverySo(rank + self.turn * world, world),
+                sampler=Onward(self.turn),
                 collate_fn=as_it_is,
                 num_workers=self.num_workers,
                 prefetch_factor=1 if self.num_workers else None,
@@ -145,9 +149,15 @@ class CorpusDataModule(ChatDataModule):
         return CorpusLoader(self.train_windows, self.batches, self.num_workers)
 
     def val_dataloader(self) -> DataLoader[PackedBatch]:
-        """This process's share of the packed validation set."""
+        """This process's share of the packed validation set; all processes have the same number of batches.
+
+        Where they do not share out evenly, a process repeats a batch of which nothing is counted: all of them pass
+        through a sharded model, and log, equally often.
+        """
         rank, world = rank_and_world()
         share = self.val_batches[rank::world]
+        if len(share) * world < len(self.val_batches):
+            share = [*share, nothing_of(self.val_batches[0])]
         return DataLoader(share, batch_size=None, collate_fn=as_it_is)  # type: ignore[arg-type]  # a list will do
 
     def _windows(self, source: ChatSource, size: int) -> Windows:

@@ -14,7 +14,7 @@ from datamodules.chat_records import Conversation, StageTags, read_conversations
 from files.errors import InputError
 from lm.chat import EncodedChat
 from lm.loading import LMSpec
-from lm.packing import PackedBatch, Targets, pack, packed_batch
+from lm.packing import PackedBatch, Targets, nothing_of, pack, packed_batch
 from lm.turns import TurnTooLongError, split_at_turns
 
 Row = list[EncodedChat]
@@ -74,17 +74,20 @@ class DialogueDataModule(ChatDataModule):
         return self.train_loader(self.rows["fit"], self.collate)
 
     def val_dataloader(self) -> DataLoader:
-        """Every row once."""
-        return self.eval_loader(self.rows["validate"], self.collate)
+        """Every row once, in as many batches in each process."""
+        return self.eval_loader(self.rows["validate"], self.collate, even=True)
 
     def collate(self, rows: Sequence[Row]) -> PackedBatch:
-        """A batch of rows, padded on the right to the longest."""
+        """A batch of rows, padded on the right to the longest; without rows, one of which nothing is counted."""
+        if not rows:
+            return nothing_of(self.collate(self.rows["validate"][:1]))
         width = max(sum(map(len, row)) for row in rows)
         answers = sum(sum(chat.answer_mask[1:]) for row in rows for chat in row)
         everything = sum(len(chat) - 1 for row in rows for chat in row)
         usual: dict[Targets, float] = {"all": float(everything), "assistant": float(answers)}
         pad_id = self.tokenizer.pad_token_id
         batch = packed_batch(rows, width, pad_id if isinstance(pad_id, int) else 0, usual)
+        batch.of_its_own = True
         if all(len(row) == 1 for row in rows):
             # Positions that run on through the padding need no mask: what is on the right is never seen.
             batch.position_ids = torch.arange(width).expand_as(batch.input_ids)

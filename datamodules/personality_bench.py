@@ -153,8 +153,8 @@ class PersonalityBenchDataModule(ChatDataModule):
         return max(1, len(self.levels))
 
     def _loader(self, part: Part) -> DataLoader:
-        count = len(self.questions_of(part)) * self._per_question
-        return self.eval_loader(range(count), partial(self.batch, part=part))
+        lengths = [len(question) for _, question in self.questions_of(part) for _ in range(self._per_question)]
+        return self.eval_loader(range(len(lengths)), partial(self.batch, part=part), lengths=lengths)
 
     def _question_file(self, part: Part, trait: str) -> str:
         return self._file(f"{part}/{trait.title()}.json")

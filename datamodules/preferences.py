@@ -75,11 +75,14 @@ class PreferenceDataModule(ChatDataModule):
         return self.train_loader(self.pairs["fit"], self.collate)
 
     def val_dataloader(self) -> DataLoader:
-        """Every pair once."""
-        return self.eval_loader(self.pairs["validate"], self.collate)
+        """Every pair once, in as many batches in each process."""
+        return self.eval_loader(self.pairs["validate"], self.collate, even=True)
 
     def collate(self, pairs: Sequence[EncodedPair]) -> PreferenceBatch:
-        """A batch of pairs."""
+        """A batch of pairs; without any, one whose pair is not counted."""
+        if not pairs:
+            one = self.collate(self.pairs["validate"][:1])
+            return replace(one, numbers=one.numbers[:0])
         pad_id = self.tokenizer.pad_token_id
         return preference_batch(pairs, pad_id if isinstance(pad_id, int) else 0)
 

@@ -168,21 +168,19 @@ class Windows(Dataset[Window]):
         )
 
 
-class EverySo(Sampler[int]):
-    """Numbers from a start on, in equal steps, without end.
+class Onward(Sampler[int]):
+    """Numbers from a start on, without end.
 
     Args:
         start: The first number.
-        step: The distance to the next.
     """
 
-    def __init__(self, start: int, step: int) -> None:
+    def __init__(self, start: int) -> None:
         self.start = start
-        self.step = step
 
     def __iter__(self) -> Iterator[int]:
         """The numbers."""
-        return count(self.start, self.step)
+        return count(self.start)
 
 
 def grouped(rows: list[tuple[int, list[int]]], tokens_per_batch: int) -> list[tuple[int, list[list[int]]]]:

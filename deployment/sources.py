@@ -15,6 +15,7 @@ from files.assets import asset_path
 from files.errors import InputError
 from interventions.bundle import Bundle, facts_of, load_bundle, read_header
 from lightning_modules.base import HEADER
+from lightning_modules.checkpoint_file import plain_checkpoint
 from lightning_modules.mend import MENDModule
 from lightning_modules.pas import PASModule
 from lightning_modules.trained import LAST, read_checkpoint, rebuilt
@@ -81,11 +82,13 @@ def read_source(name: str, wanted: Wanted) -> Source:
         InputError: It is none of these, is faulty, or does not have what is wanted.
     """
     path = asset_path(name)
-    if path.is_dir():
-        kept = next((path / inner for inner in (EVALUATED, LAST) if (path / inner).is_file()), None)
+    if path.is_dir() and path.suffix != LAST.suffix:
+        kept = next((path / inner for inner in (EVALUATED, LAST) if (path / inner).exists()), None)
         if kept is None:
             raise _no_source(name, sorted(item.name for item in path.iterdir())[:5])
         path = kept
+    # Some strategies write a checkpoint as a folder of shares.
+    path = plain_checkpoint(path)
     if not path.is_file():
         raise _no_source(name, "nothing there")
     readers = {".ckpt": _of_checkpoint, ".safetensors": _of_bundle, ".yaml": _of_settings, ".yml": _of_settings}

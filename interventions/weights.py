@@ -51,6 +51,8 @@ class LowRank:
         return LowRank(self.u.to(device, dtype), self.v.to(device, dtype), scale)
 
 
+# A dataclass so that whoever looks for the tensors in what a network gives, as FSDP2 does, finds these.
+@dataclass(init=False, repr=False, eq=False)
 class LowRankEdit(Intervention):
     """Edited weights of a model for E edits at once, each batch row under its own edit.
 
@@ -62,6 +64,8 @@ class LowRankEdit(Intervention):
         weights: The change of each weight, by the dotted path of its module.
         assignment: Which edit each batch row is under; None for row e under edit e.
     """
+
+    weights: dict[str, LowRank]
 
     def __init__(self, weights: Mapping[str, LowRank], assignment: Sequence[int] | None = None) -> None:
         counts = {change.u.shape[0] for change in weights.values()}

@@ -39,6 +39,9 @@ class PersonaModule(LightningModule):
 
     lm: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    # Trained parts whose weights may be shared out over processes: they are used by calling them alone, and all
+    # processes call them equally often, whatever their data.
+    shared_parts: tuple[str, ...] = ()
 
     def __init__(self, lm: LMSpec, init_from: str | None = None) -> None:
         super().__init__()

@@ -16,6 +16,7 @@ from files.errors import InputError
 from lightning_modules.base import PersonaModule
 from lightning_modules.optimizers import adamw_on_schedule, clip_and_log
 from lightning_modules.reference import FOLDER, KeptLogProbs, PairData, adapters_off, kept_log_probs, pair_log_probs
+from lightning_modules.shards import weight_in_mean
 from lightning_modules.starting import start_model
 from lm.loading import LMSpec, load_model, without_adapter
 from lm.passes import evaluating
@@ -66,6 +67,11 @@ class DPOModule(PersonaModule):
         # In a list, so that it is no part of the module and of its checkpoints.
         self._copy: list[PreTrainedModel] = []
 
+    @property
+    def shared_parts(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The model, unless its reference is worked out beforehand: of that, processes may have unequal shares."""
+        return () if self.reference == "precomputed" else ("lm",)
+
     def configure_model(self) -> None:
         """Load the model and, where the reference is a copy, copy it before any weights are restored."""
         if self.model_hash is not None:
@@ -89,14 +95,19 @@ class DPOModule(PersonaModule):
         policy = pair_log_probs(self.lm, batch)
         reference = self.reference_of(batch, policy)
         loss = preference_loss(policy, reference, self.objective)
-        self._log("train", loss, policy, reference)
+        self._log("train", loss, margins(policy, reference, self.objective.length_normalised), len(batch))
         return loss
 
     def validation_step(self, batch: PreferenceBatch, batch_idx: int) -> None:
-        """Log the loss and the share of pairs in the right order."""
+        """Log the loss and the share of pairs in the right order; of a batch without pairs nothing is counted."""
+        if not len(batch) and not self.shared_parts:
+            # All processes log, or those that do would wait for the others.
+            self._log("val", torch.zeros((), device=self.device), torch.zeros(1, device=self.device), 0)
+            return
         policy = pair_log_probs(self.lm, batch)
         reference = self.reference_of(batch, policy)
-        self._log("val", preference_loss(policy, reference, self.objective), policy, reference)
+        loss = preference_loss(policy, reference, self.objective)
+        self._log("val", loss, margins(policy, reference, self.objective.length_normalised), len(batch))
 
     def configure_optimizers(self) -> Any:
         """AdamW with warmup and a cosine over the steps that the Trainer is set to run."""
@@ -190,9 +201,8 @@ class DPOModule(PersonaModule):
             stack.enter_context(self.trainer.precision_plugin.forward_context())
             return stack.pop_all()
 
-    def _log(self, split: str, loss: Tensor, policy: PairLogProbs, reference: PairLogProbs) -> None:
-        margin = margins(policy, reference, self.objective.length_normalised).detach()
-        pairs = len(margin)
+    def _log(self, split: str, loss: Tensor, margin: Tensor, pairs: int) -> None:
+        margin, pairs = margin.detach(), weight_in_mean(pairs)
         self.log(f"{split}/loss", loss.detach(), prog_bar=True, batch_size=pairs, sync_dist=split == "val")
         self.log(f"{split}/margin", margin.mean(), batch_size=pairs, sync_dist=split == "val")
         accuracy = (margin > 0).to(torch.float32).mean()

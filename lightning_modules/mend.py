@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Adam, Optimizer
+from torchmetrics import MeanMetric
 
 from editors.edited import EditedModel, make_edits
 from editors.halves import ModelHalves
@@ -24,6 +25,7 @@ from files.errors import InputError, check_at_least
 from interventions.weights import LowRankEdit
 from lightning_modules.base import PersonaModule
 from lightning_modules.optimizers import JointOptimizer, on_schedule
+from lightning_modules.shards import averaged, share_of, whole
 from lm.chat import Chat, TokenBatch, encode_chats, pad_encoded
 from lm.loading import LMSpec, freeze
 from lm.sites import sites_of
@@ -64,6 +66,8 @@ class MENDModule(PersonaModule):
         The model is in evaluation mode throughout; the release trains with the dropout of models that have any.
     """
 
+    shared_parts = ("hypernetwork",)
+
     def __init__(
         self,
         lm: LMSpec,
@@ -97,6 +101,9 @@ class MENDModule(PersonaModule):
         self.broken_above = broken_above
         self.edit_success = EditSuccess(keep_records=False)
         self.drawdown = Drawdown(keep_records=False)
+        # Means over the records of all processes, which may have unequal numbers of them. With nan_strategy "disable"
+        # torchmetrics 1.9 takes every weight for 1, so these are given a value for each record.
+        self.val_loss, self.val_broken = (MeanMetric(nan_strategy="disable") for _ in range(2))
         self._gradients_pending = False
         self._restored_gradients: dict[str, Tensor] = {}
 
@@ -148,20 +155,23 @@ class MENDModule(PersonaModule):
             effect.before, effect.after, effect.scored, batch.same_mask, batch.outer_record, num_records=len(batch)
         )
         self.drawdown.update(effect.moved, None, effect.compared, batch.locality_record, num_records=len(batch))
-        broken = sum(health.broken for health in self.health) / len(batch)
-        loss = effect_loss(effect, batch, self.loss).mean()
-        self.log_dict({"val/loss": loss, "val/broken_edits": broken}, batch_size=len(batch), sync_dist=True)
+        self.val_loss.update(effect_loss(effect, batch, self.loss))
+        self.val_broken.update(torch.tensor([float(health.broken) for health in self.health], device=self.device))
 
     def on_validation_epoch_end(self) -> None:
         """Log the figures over all records."""
         if self.trainer.sanity_checking:
             return
         success, moved = self.edit_success.compute(), self.drawdown.compute()
-        self.log("val/edit_success", success["edit_success"], prog_bar=True)
-        self.log("val/drawdown", moved["drawdown"], prog_bar=True)
-        self.log_dict({f"val/{part}": success[part].float() for part in ("z_per", "z_topic", "empty_records")})
-        self.edit_success.reset()
-        self.drawdown.reset()
+        # Every process has the same figures by now.
+        means = {"val/loss": self.val_loss.compute(), "val/broken_edits": self.val_broken.compute()}
+        self.log_dict(means, sync_dist=True)
+        self.log("val/edit_success", success["edit_success"], prog_bar=True, sync_dist=True)
+        self.log("val/drawdown", moved["drawdown"], prog_bar=True, sync_dist=True)
+        parts = {f"val/{part}": success[part].float() for part in ("z_per", "z_topic", "empty_records")}
+        self.log_dict(parts, sync_dist=True)
+        for metric in (self.edit_success, self.drawdown, self.val_loss, self.val_broken):
+            metric.reset()
 
     def intervene(self, batch: EditBatch, on_top_of: LowRankEdit | None = None) -> LowRankEdit:
         """The edits of a batch, one for each record, without gradients; those that break the model are reported.
@@ -244,7 +254,7 @@ class MENDModule(PersonaModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
             return
         norm = clip_grad_norm_(self.hypernetwork.parameters(), gradient_clip_val or float("inf"))
-        self.log("train/gradient_norm", norm)
+        self.log("train/gradient_norm", whole(norm))
 
     def on_after_backward(self) -> None:
         """Remember that gradients wait for a step."""
@@ -253,14 +263,16 @@ class MENDModule(PersonaModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Forget it, and log the edits' learning rates."""
         self._gradients_pending = False
-        self.log("train/edit_lr", self.hypernetwork.edit_lrs.detach().mean())
+        self.log("train/edit_lr", whole(self.hypernetwork.edit_lrs.detach()).mean())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add gradients that wait for a step, so that a run cut between the batches of one step resumes exactly."""
         super().on_save_checkpoint(checkpoint)
         if self._gradients_pending:
             named = self.hypernetwork.named_parameters()
-            checkpoint[_OPEN_WINDOW] = {name: p.grad for name, p in named if p.grad is not None}
+            waiting = {name: p.grad for name, p in named if p.grad is not None}
+            # Processes bring their gradients together at the end of the window; their mean stands for those of each.
+            checkpoint[_OPEN_WINDOW] = {name: averaged(whole(gradient)) for name, gradient in waiting.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Compare the header, and keep such gradients until training starts."""
@@ -270,6 +282,7 @@ class MENDModule(PersonaModule):
     def on_train_start(self) -> None:
         """Put gradients of a step that was under way back."""
         for name, gradient in self._restored_gradients.items():
-            self.hypernetwork.get_parameter(name).grad = gradient.to(self.device)
+            parameter = self.hypernetwork.get_parameter(name)
+            parameter.grad = share_of(gradient.to(self.device), parameter)
         self._gradients_pending = bool(self._restored_gradients)
         self._restored_gradients = {}

@@ -14,6 +14,7 @@ from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from lightning_modules.schedules import warmup_cosine
+from lightning_modules.shards import whole
 
 
 class JointOptimizer(Optimizer):
@@ -123,7 +124,7 @@ def clip_and_log(module: LightningModule, optimizer: Optimizer, value: float | N
         module.clip_gradients(optimizer, value, algorithm)
         return
     trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    module.log("train/gradient_norm", clip_grad_norm_(trained, value or float("inf")))
+    module.log("train/gradient_norm", whole(clip_grad_norm_(trained, value or float("inf"))))
 
 
 def muon_with_adamw(

@@ -19,6 +19,7 @@ from lightning_modules.experience import Experience, PPOOptions, judged, predict
 from lightning_modules.optimizers import decayed_groups
 from lightning_modules.reference import adapters_off
 from lightning_modules.rewards import Reward, total_reward
+from lightning_modules.shards import weight_in_mean
 from lm.loading import LMSpec, without_adapter
 from lm.passes import evaluating
 from lm.prompt_batch import PromptBatch, roll_out
@@ -145,11 +146,11 @@ class PPOModule(PersonaModule):
         kl, answers = float(experience.kl.mean()), len(experience.scores)
         shown = {"reward": float(experience.scores.mean()), "kl": kl}
         for name, value in shown.items():
-            self.log(f"train/{name}", value, prog_bar=True, batch_size=answers, sync_dist=True)
+            self.log(f"train/{name}", value, prog_bar=True, batch_size=weight_in_mean(answers), sync_dist=True)
         for name, value in {**losses, "kl_coefficient": float(self.kl_coefficient)}.items():
             self.log(f"train/{name}", value, batch_size=answers)
         for name, value in means.items():
-            self.log(f"train/reward/{name}", value, batch_size=answers, sync_dist=True)
+            self.log(f"train/reward/{name}", value, batch_size=weight_in_mean(answers), sync_dist=True)
         lengths = experience.rollout.answer_mask.sum(1).float()
         self.log("train/answer_tokens", lengths.mean(), batch_size=answers)
         if self.ppo.kl_target is not None:

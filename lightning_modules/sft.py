@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from lightning_modules.base import PersonaModule
 from lightning_modules.optimizers import clip_and_log, decayed_groups, muon_with_adamw, on_schedule
+from lightning_modules.shards import averaged, weight_in_mean
 from lm.loading import LMSpec
 from lm.packing import PackedBatch
 from lm.target_log_probs import target_log_probs
@@ -38,6 +39,8 @@ class SFTModule(PersonaModule):
             saves a quarter of each step; 0 compiles nothing.
         init_from: A run or checkpoint to begin with; the model as it is stored where it is left out.
     """
+
+    shared_parts = ("lm",)
 
     def __init__(
         self,
@@ -76,15 +79,21 @@ class SFTModule(PersonaModule):
         weights = batch.weights(self.prompt_weight, self.full_answer)
         total = self._total_loss(batch, weights)
         self.log("train/loss", total.detach() / weights.sum().clamp(min=1), prog_bar=True, batch_size=len(batch))
-        return total / batch.usual_weight(self.prompt_weight)
+        usual = batch.usual_weight(self.prompt_weight)
+        if batch.of_its_own and self.trainer.world_size > 1:
+            # Gradients of processes are averaged; with the mean count every token of the step weighs the same.
+            return total / averaged(torch.tensor(usual, device=total.device))
+        return total / usual
 
     def validation_step(self, batch: PackedBatch, batch_idx: int) -> None:
         """Log the mean loss per token, of all text and of answers."""
         for name, weights in (("val/loss", batch.weights(1.0)), ("val/answer_loss", batch.weights(0.0))):
             count = int(weights.sum())
-            if count:
+            # Of several processes all pass through the model and log, the one with nothing to count as well.
+            if count or self.trainer.world_size > 1:
                 total = summed_loss(self.lm, batch.input_ids, batch.position_ids, weights)
-                self.log(name, total / count, prog_bar=True, batch_size=count, sync_dist=True)
+                mean, weight = total / max(1, count), weight_in_mean(count)
+                self.log(name, mean, prog_bar=True, batch_size=weight, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """The optimizer with warmup and a cosine over the steps that the Trainer is set to run."""

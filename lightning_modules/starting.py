@@ -15,7 +15,7 @@ from lm.loading import LMSpec, adapted, load_tokenizer, without_adapter
 
 OPTION = "model.init_args.init_from"
 # Where a run of this program leaves its last weights, and where they lie in the folder of its checkpoints.
-_PLACES = ("checkpoints/last.ckpt", "last.ckpt")
+_PLACES = ("checkpoints/last.ckpt", "last.ckpt", "checkpoints/weights.ckpt")
 
 
 @dataclass

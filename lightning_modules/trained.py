@@ -16,10 +16,10 @@ from files.assets import asset_path
 from files.errors import InputError
 from lightning_modules.answering import RowIntervention
 from lightning_modules.base import HEADER, PersonaModule
+from lightning_modules.checkpoint_file import OPTION, plain_checkpoint
 from lm.loading import LMSpec, freeze, load_model, without_adapter
 
 PACKAGE = "lightning_modules."
-OPTION = "--ckpt_path"
 LAST = Path("checkpoints", "last.ckpt")
 EDITS = ("edit", "texts to edit by", "datamodules.personality_edit.EditDataModule")
 """What a module's `intervene` reads of a batch unless its `needs` says otherwise: field, meaning, an example."""
@@ -136,7 +136,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint without executing anything in it.
 
     Args:
-        path: The file.
+        path: The file, or the folder of a sharded checkpoint, whose weights are then read from the file beside it.
 
     Returns:
         What it holds, with this project's header.
@@ -144,6 +144,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: If the file is missing, damaged, holds anything but plain data and tensors, or has no header.
     """
+    path = plain_checkpoint(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:

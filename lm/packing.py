@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -30,6 +30,7 @@ class PackedBatch:
         answer_mask: True on predicted tokens of an answer (B, T).
         usual_targets: Predicted tokens of a typical batch of this stream: of `all` text, and of the `assistant` alone.
             Dividing by it in place of the batch's own count makes every token of the stream weigh the same.
+        of_its_own: Whether `usual_targets` counts this batch alone, so that batches of a step differ in it.
     """
 
     input_ids: Tensor
@@ -37,6 +38,7 @@ class PackedBatch:
     target_mask: Tensor
     answer_mask: Tensor
     usual_targets: dict[Targets, float]
+    of_its_own: bool = False
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -64,7 +66,20 @@ class PackedBatch:
             self.target_mask.to(device),
             self.answer_mask.to(device),
             self.usual_targets,
+            self.of_its_own,
         )
+
+
+def nothing_of(batch: PackedBatch) -> PackedBatch:
+    """The same batch with nothing in it to predict.
+
+    >>> chats = [EncodedChat([5, 6, 7], [False, True, True])]
+    >>> batch = packed_batch([chats], 3, pad_id=0, usual_targets={"all": 2.0, "assistant": 2.0})
+    >>> int(nothing_of(batch).weights(1.0).sum())
+    0
+    """
+    no_targets = torch.zeros_like(batch.target_mask)
+    return replace(batch, target_mask=no_targets, answer_mask=no_targets)
 
 
 def answer_weights(answer_mask: Tensor, full_answer: int) -> Tensor:

@@ -84,13 +84,43 @@ def test_a_stream_cut_anywhere_goes_on_as_if_it_had_not_been(tiny_lm_dir, chats_
         assert all(torch.equal(a, b) for a, b in zip(rest, whole[cut:], strict=True))
 
 
-def test_each_process_takes_every_nth_window(tiny_lm_dir, chats_file, monkeypatch):
-    data = ready(tiny_lm_dir, file=str(chats_file), batches=2)
+def shares(data, monkeypatch, world, batches, state=None):
+    """What each of some processes takes, in the order of the stream, and where the first of them stands then."""
+    taken, states = [], []
+    for rank in range(world):
+        monkeypatch.setattr(corpus, "rank_and_world", lambda rank=rank: (rank, world))
+        stream = CorpusLoader(data.train_windows, 100, num_workers=0)
+        if state is not None:
+            stream.load_state_dict(state)
+        taken.append([batch.input_ids for _, batch in zip(range(batches), stream, strict=False)])
+        states.append(stream.state_dict())
+    return [batch for step in zip(*taken, strict=True) for batch in step], states[0]
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("cut", [1, 2, 3, 4])
+def test_processes_take_turns_and_another_number_of_them_goes_on(tiny_lm_dir, chats_file, monkeypatch, world, cut):
+    data = ready(tiny_lm_dir, file=str(chats_file))
+    straight, _ = shares(data, monkeypatch, 1, 24)
+    first, state = shares(data, monkeypatch, world, cut)
+    rest, _ = shares(data, monkeypatch, 2, 4, state)
+    found = [*first, *rest]
+    assert len(found) == world * cut + 8
+    assert all(torch.equal(mine, wanted) for mine, wanted in zip(found, straight, strict=False))
+    assert sum(len(data.train_windows[number]) for number in range(2)) < len(found)
+
+
+def test_all_processes_validate_in_as_many_batches(tiny_lm_dir, chats_file, monkeypatch):
+    data = ready(tiny_lm_dir, file=str(chats_file), val_chats=9)
+    alone = sum(int(batch.target_mask.sum()) for batch in data.val_dataloader())
+    assert len(data.val_batches) % 2
+    counts, targets = [], 0
     for rank in range(2):
         monkeypatch.setattr(corpus, "rank_and_world", lambda rank=rank: (rank, 2))
-        stream = CorpusLoader(data.train_windows, 2, num_workers=0)
-        first = next(iter(stream))
-        assert torch.equal(first.input_ids, data.train_windows[rank].batch(0).input_ids)
+        batches = list(data.val_dataloader())
+        counts.append(len(batches))
+        targets += sum(int(batch.target_mask.sum()) for batch in batches)
+    assert counts[0] == counts[1] and targets == alone
 
 
 def test_the_built_in_corpus_streams_and_keeps_its_validation_apart(tiny_lm_dir):
