@@ -145,7 +145,11 @@ class Sites:
         return {role: (path, self.module(path)) for role, path in paths.items()}
 
     def attention_weight(self, layer: int) -> tuple[str, nn.Module]:
-        """The attention's output projection as its path and module: an editable weight beside the MLP's."""
+        """The attention's output projection as its path and module: an editable weight beside the MLP's.
+
+        Raises:
+            InputError: There is no such layer.
+        """
         path = f"{self._block_path(layer)}.{self._layout.attention_out}"
         return path, self.module(path)
 
