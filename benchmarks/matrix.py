@@ -20,17 +20,22 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from benchmarks.matrix_cells import Cell, Group, find_cells, groups, left_out, method_of, named_files
+from benchmarks.matrix_cells import Cell, Group, find_cells, groups, left_out, method_of, named_files, own_folder
+from benchmarks.matrix_work import LOG, Commands, Task, cores, run_tasks
 from files.atomic import atomic_write_text, ensure_writable_folder, write_json
-from files.errors import InputError, exit_on_input_error
+from files.errors import InputError, check_at_least, exit_on_input_error
 from files.provenance import data_hash
 from files.readers import read_json
 from metrics.result_rows import RESULTS, read_results
@@ -47,32 +52,39 @@ class Matrix:
         cells: What is evaluated.
         root: Where everything is written.
         console: Where progress is told.
+        jobs: How many trainings and evaluations run at a time.
     """
 
-    def __init__(self, cells: Sequence[Cell], root: Path, console: Console) -> None:
+    def __init__(self, cells: Sequence[Cell], root: Path, console: Console, jobs: int = 1) -> None:
         self.cells = list(cells)
         self.root = root
         self.console = console
+        self.jobs = jobs
+        self.commands = Commands(jobs)
         self.failed: dict[tuple[str, str], str] = {}
         self.times: dict[str, float] = {}
-        self.checkpoints: dict[str, tuple[str, str]] = {}
+        self.trainings: dict[str, Training] = {}
+        self._step: Callable[[], object] = lambda: None
 
     def run(self) -> None:
         """Do what is not done yet, then write the table."""
         ensure_writable_folder(self.root)
+        times = read_json(self.root / TIMES) if (self.root / TIMES).is_file() else {}
+        self.times = dict(times) if isinstance(times, dict) else {}
         for cell in self.cells:
             missing = cell.missing()
             if missing is not None:
                 self.failed[cell.benchmark, cell.method] = missing
-        for recipe in dict.fromkeys(
-            cell.recipe for cell in self.cells if cell.recipe is not None and self._possible(cell)
-        ):
-            self._train(recipe)
-        open_cells = [cell for cell in self.cells if self._possible(cell) and not self._is_done(cell)]
-        finished = len(self.cells) - len(open_cells) - len(self.failed)
-        self._say(f"{finished} of {len(self.cells)} cells are there already")
-        for group in groups(open_cells):
-            self._timed(", ".join(cell.name for cell in group.cells), lambda group=group: self._evaluate(group))
+        possible = [cell for cell in self.cells if self._possible(cell)]
+        for recipe in dict.fromkeys(recipe for cell in possible for recipe in cell.recipes()):
+            self.trainings[recipe] = training(recipe, self.root)
+        open_cells = [cell for cell in possible if not self._is_done(cell)]
+        self._say(f"{len(possible) - len(open_cells)} of {len(self.cells)} cells are there already")
+        trained = [Task(one.recipe, frozenset(), partial(self._train, one)) for one in self.trainings.values()]
+        columns = (TextColumn("trainings and groups"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self.console, transient=True) as bar:
+            self._step = partial(bar.advance, bar.add_task("", total=len(trained) + len(groups(open_cells))))
+            run_tasks([*trained, *map(self._task, groups(open_cells))], self.jobs, self.commands.stop)
         self.write()
 
     def write(self) -> None:
@@ -89,50 +101,57 @@ class Matrix:
         write_leaderboard(read_results(self.root / RESULTS), self.root, "Every method on every benchmark")
         self._say(f"{len(entries)} figures in {self.root / RESULTS}, the table in {self.root / MARKDOWN}")
 
-    def _train(self, recipe: str) -> None:
-        """Train by a recipe unless that is done; what fails is noted for every cell that needs it."""
-        settings = yaml.safe_load(Path(recipe).read_text(encoding="utf-8"))
-        contents = [data_hash(path) for path in named_files(settings)]
-        key = hashlib.sha256(json.dumps([settings, contents], sort_keys=True, default=str).encode()).hexdigest()
-        folder = self.root / "train" / Path(recipe).parent.name
-        self.checkpoints[recipe] = (str(folder / LAST), key)
-        note = folder / DONE
-        state = read_json(note) if note.is_file() else {}
-        if state == {"key": key, "finished": True} and (folder / LAST).is_file():
-            return
-        resume = "auto" if state.get("key") == key else "never"
-        write_json(note, {"key": key, "finished": False})
+    def _train(self, one: Training) -> list[Task]:
+        """Train unless that is done; what fails is noted for every cell that needs it."""
+        state = read_json(one.note) if one.note.is_file() else {}
+        if state == {"key": one.key, "finished": True} and one.checkpoint.is_file():
+            self._step()
+            return []
+        resume = "auto" if state.get("key") == one.key else "never"
+        write_json(one.note, {"key": one.key, "finished": False})
         try:
-            self._timed(f"training by {recipe}", lambda: fit(recipe, folder, resume))
+            with self._timed(f"training by {one.recipe}"):
+                fit(self.commands, one.recipe, one.folder, resume)
+            write_json(one.note, {"key": one.key, "finished": True})
         except InputError as error:
             for cell in self.cells:
-                if cell.recipe == recipe:
-                    self.failed[cell.benchmark, cell.method] = f"its training failed: {error.problem}"
-            return
-        write_json(note, {"key": key, "finished": True})
+                if one.recipe in cell.recipes():
+                    self.failed[cell.benchmark, cell.method] = f"its training failed: {error}"
+        return []
 
-    def _evaluate(self, group: Group) -> None:
-        """Evaluate a group; where that fails both of its halves, so that one fault costs one cell."""
+    def _task(self, group: Group) -> Task:
+        needed = frozenset(recipe for cell in group.cells for recipe in cell.recipes())
+        return Task(group.name, needed, partial(self._evaluate, group))
+
+    def _evaluate(self, group: Group) -> list[Task]:
+        """Evaluate a group; where that fails both of its halves follow, so that one fault costs one cell."""
+        left = replace(group, cells=tuple(cell for cell in group.cells if self._possible(cell)))
+        if left.cells != group.cells:  # a training has failed
+            self._step()
+            return [self._task(one) for one in groups(left.cells)]
         try:
-            self._evaluate_together(group)
+            with self._timed(group.name):
+                self._evaluate_together(group)
         except InputError as error:
-            if len(group.cells) == 1:
-                cell = group.cells[0]
-                self.failed[cell.benchmark, cell.method] = str(error)
-                self._say(f"{cell.name}: {error.problem}")
-                return
-            middle = len(group.cells) // 2
-            for part in (group.cells[:middle], group.cells[middle:]):
-                recipes = [cell.recipe for cell in part if cell.recipe is not None]
-                self._evaluate(Group(part, recipes[0] if recipes else None))
+            if len(group.cells) > 1:
+                middle = len(group.cells) // 2
+                return [
+                    self._task(one) for part in (group.cells[:middle], group.cells[middle:]) for one in groups(part)
+                ]
+            cell = group.cells[0]
+            self.failed[cell.benchmark, cell.method] = str(error)
+            self._say(f"{cell.name}: {error}")
+        return []
 
     def _evaluate_together(self, group: Group) -> None:
         names = "+".join(cell.method for cell in group.cells)
         folder = self.root / group.cells[0].benchmark / "together" / names
-        checkpoint = self.checkpoints[group.recipe][0] if group.recipe is not None else None
+        checkpoint = str(self.trainings[group.recipe].checkpoint) if group.recipe is not None else None
         file = folder / SETTINGS
-        atomic_write_text(file, yaml.safe_dump(group.settings(folder, checkpoint), sort_keys=False, allow_unicode=True))
-        evaluate(file)
+        moved = {own_folder(recipe): str(one.folder) for recipe, one in self.trainings.items()}
+        settings = group.settings(folder, checkpoint, moved)
+        atomic_write_text(file, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+        evaluate(self.commands, file)
         rows = read_json(folder / RESULTS)
         asked = {(cell.benchmark, cell.method) for cell in self.cells}
         for cell in group.cells:
@@ -161,31 +180,68 @@ class Matrix:
         return self.root / cell.benchmark / f"{cell.method}.json"
 
     def _key(self, cell: Cell) -> str:
-        return cell.key(self.checkpoints[cell.recipe][1] if cell.recipe is not None else "")
+        return cell.key("".join(self.trainings[recipe].key for recipe in cell.recipes()))
 
-    def _timed(self, name: str, work: Any) -> None:
-        self._say(name)
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        """Tell of something that takes long, and note how long it took."""
+        self._say(f"begun: {name}")
         started = time.monotonic()
-        work()
-        self.times[name] = round(time.monotonic() - started, 1)
-        self._say(f"  {self.times[name]:.0f} s")
+        try:
+            yield
+        finally:
+            self.times[name] = round(time.monotonic() - started, 1)
+            self._say(f"{self.times[name]:.0f} s: {name}")
+            write_json(self.root / TIMES, dict(self.times))
+            self._step()
 
     def _say(self, text: str) -> None:
         self.console.print(Text(text))
 
 
-def fit(recipe: str, folder: Path, resume: str) -> None:
+@dataclass(frozen=True)
+class Training:
+    """A training that cells need.
+
+    Attributes:
+        recipe: Its settings file.
+        folder: Where its run is written.
+        key: What its outcome depends on, beside the code: the settings and the files they name.
+    """
+
+    recipe: str
+    folder: Path
+    key: str
+
+    @property
+    def checkpoint(self) -> Path:
+        """What it leaves."""
+        return self.folder / LAST
+
+    @property
+    def note(self) -> Path:
+        """Where it is written down whether it has finished."""
+        return self.folder / DONE
+
+
+def training(recipe: str, root: Path) -> Training:
+    """The training by a recipe, in a folder below that of the matrix."""
+    settings = yaml.safe_load(Path(recipe).read_text(encoding="utf-8"))
+    contents = [data_hash(path) for path in named_files(settings)]
+    key = hashlib.sha256(json.dumps([settings, contents], sort_keys=True, default=str).encode()).hexdigest()
+    return Training(recipe, root / "train" / Path(recipe).parent.name, key)
+
+
+def fit(commands: Commands, recipe: str, folder: Path, resume: str) -> None:
     """Train by a recipe into a folder."""
-    from persona_cli import PersonaCLI  # seconds of imports, which --help does not need
+    options = ["--trainer.default_root_dir", str(folder), "--trainer.enable_progress_bar", "false", "--resume", resume]
+    commands.run(["train.py", "fit", "--config", recipe, *options], folder / LOG)
 
-    PersonaCLI(["fit", "--config", recipe, "--trainer.default_root_dir", str(folder), "--resume", resume])
 
-
-def evaluate(file: Path) -> None:
+def evaluate(commands: Commands, file: Path) -> None:
     """Evaluate by a settings file."""
-    from eval_cli import EvalCLI
-
-    EvalCLI(["--config", str(file)]).run()
+    options = ["--trainer.enable_progress_bar", "false"]
+    commands.run(["evaluate.py", "--config", str(file), *options], file.parent / LOG)
 
 
 def chosen(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
@@ -208,10 +264,18 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--configs", type=Path, default=Path("configs/eval"), help="where the settings are")
     parser.add_argument("--root", type=Path, default=Path("runs/matrix"), help="where everything is written")
     parser.add_argument("--only", nargs="+", default=[], metavar="BENCHMARK", help="evaluate on these benchmarks only")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=min(2, cores()),
+        help="trainings and evaluations at a time, which share the cores; 1 where they share an accelerator "
+        "(default: %(default)s)",
+    )
     options = parser.parse_args(arguments)
+    check_at_least("--jobs", options.jobs, 1)
     started = time.monotonic()
     console = Console(stderr=True)
-    Matrix(chosen(find_cells(options.configs), options.only), options.root, console).run()
+    Matrix(chosen(find_cells(options.configs), options.only), options.root, console, options.jobs).run()
     console.print(Text(f"done in {time.monotonic() - started:.0f} s"))
 
 

@@ -47,6 +47,11 @@ class Cell:
         recipe = self.settings.get("trained_by")
         return recipe if isinstance(recipe, str) else None
 
+    def recipes(self) -> list[str]:
+        """The settings files of all trainings that it needs: for its checkpoint, and what it takes from runs."""
+        makers = [maker for path in trained_paths(self.settings) if (maker := maker_of(path)) is not None]
+        return list(dict.fromkeys([*([self.recipe] if self.recipe is not None else []), *makers]))
+
     @property
     def model(self) -> str:
         """The language model."""
@@ -65,7 +70,7 @@ class Cell:
         """Why it cannot be evaluated here: its model is not on this machine, or nothing has been trained for it."""
         if not asset_path(self.model).exists():
             return f"it is for the model {self.model}, which is not on this machine"
-        gone = [path for path in trained_paths(self.settings) if not Path(path).exists()]
+        gone = [path for path in trained_paths(self.settings) if maker_of(path) is None and not Path(path).exists()]
         return f"{gone[0]} is not there: see {self.file} for what trains it" if gone else None
 
     def questions(self) -> str:
@@ -78,7 +83,7 @@ class Cell:
 
     def key(self, recipe_key: str = "") -> str:
         """What its results depend on, beside the code: its settings, the files they name, and the training."""
-        contents = [data_hash(path) for path in named_files(self.settings)]
+        contents = [data_hash(path) for path in named_files(self.settings) if maker_of(str(path)) is None]
         text = json.dumps([self.benchmark, self.settings, contents, recipe_key], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -95,12 +100,18 @@ class Group:
     cells: tuple[Cell, ...]
     recipe: str | None
 
-    def settings(self, folder: Path, checkpoint: str | None) -> dict[str, Any]:
+    @property
+    def name(self) -> str:
+        """As messages call it."""
+        return ", ".join(cell.name for cell in self.cells)
+
+    def settings(self, folder: Path, checkpoint: str | None, moved: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Settings of one evaluation that answers for all of them.
 
         Args:
             folder: Where its results go.
             checkpoint: What the training has left.
+            moved: From the folders that the settings take trained parts from to those where they are.
         """
         main = self._main()
         settings: dict[str, Any] = deepcopy(dict((main or self.cells[0]).settings))
@@ -121,7 +132,8 @@ class Group:
         others = [one for one in trainer.get("callbacks") or [] if not method_of(one)]
         trainer.pop("callbacks", None)
         settings["trainer"] = {**trainer, "default_root_dir": str(folder), "callbacks": [*own, *others]}
-        return settings
+        found: dict[str, Any] = relocated(settings, moved or {})
+        return found
 
     def _main(self) -> Cell | None:
         """The cell that the checkpoint is for, one that is no callback if there is one; None without a checkpoint.
@@ -212,6 +224,45 @@ def trained_paths(settings: Any) -> Iterator[str]:
             yield from trained_paths(value)
     elif isinstance(settings, str) and settings.startswith("runs/"):
         yield settings
+
+
+def maker_of(path: str) -> str | None:
+    """The recipe whose runs lie where a path of settings points to, if there is one: `runs/<method>` is a quickstart's.
+
+    Example:
+        >>> maker_of("runs/sae/sae"), maker_of("runs/nowhere/sae"), maker_of("assets/data")
+        ('configs/sae/quickstart.yaml', None, None)
+    """
+    runs, _, rest = path.partition("/")
+    recipe = Path("configs", rest.partition("/")[0], "quickstart.yaml")
+    return str(recipe) if runs == "runs" and rest and asset_path(recipe).is_file() else None
+
+
+def own_folder(recipe: str) -> str:
+    """Where the settings of other commands look for what a recipe has trained.
+
+    Example:
+        >>> own_folder("configs/sae/quickstart.yaml")
+        'runs/sae'
+    """
+    return f"runs/{Path(recipe).parent.name}"
+
+
+def relocated(settings: Any, moved: Mapping[str, str]) -> Any:
+    """Settings with some folders elsewhere.
+
+    Example:
+        >>> relocated({"autoencoder": "runs/sae/sae", "k": 1}, {"runs/sae": "other"})
+        {'autoencoder': 'other/sae', 'k': 1}
+    """
+    if isinstance(settings, Mapping):
+        return {name: relocated(value, moved) for name, value in settings.items()}
+    if isinstance(settings, list):
+        return [relocated(value, moved) for value in settings]
+    for before, after in moved.items():
+        if isinstance(settings, str) and settings.startswith(f"{before}/"):
+            return after + settings.removeprefix(before)
+    return settings
 
 
 def left_out(cells: Sequence[Cell], failed: Mapping[tuple[str, str], str]) -> list[dict[str, str]]:

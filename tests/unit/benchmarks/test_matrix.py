@@ -1,6 +1,8 @@
 """The matrix: which cells are asked together, what is kept, and a reason for every other cell."""
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from rich.console import Console
 
 from benchmarks import matrix
 from benchmarks.matrix_cells import find_cells, groups, left_out, method_of
+from benchmarks.matrix_work import Commands, Task, run_tasks
 from files.errors import InputError
 from tests.unit.metrics.test_result_rows import row
 
@@ -77,12 +80,12 @@ def world(tmp_path, monkeypatch):
         file.write_text(yaml.safe_dump(content))
     asked = []
 
-    def fit(recipe, folder, resume):
+    def fit(commands, recipe, folder, resume):
         asked.append(("fit", resume))
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         (folder / "checkpoints/last.ckpt").write_text("weights")
 
-    def evaluate(file):
+    def evaluate(commands, file):
         given = yaml.safe_load(file.read_text())
         asked.append((file.parents[2].name, file.parent.name))
         named = given["model"]["init_args"].get("method", "pas" if "ckpt_path" in given else "none")
@@ -98,7 +101,7 @@ def world(tmp_path, monkeypatch):
 
 
 def run(root, *more):
-    matrix.main(["--configs", str(root / "configs"), "--root", str(root / "run"), *more])
+    matrix.main(["--configs", str(root / "configs"), "--root", str(root / "run"), "--jobs", "1", *more])
     return json.loads((root / "run/results.json").read_text())
 
 
@@ -144,10 +147,10 @@ def test_one_faulty_cell_costs_one_cell(world, monkeypatch):
     root, asked = world
     plain = matrix.evaluate
 
-    def evaluate(file):
+    def evaluate(commands, file):
         if "random_heads" in file.parent.name:
             raise InputError("is faulty", file="some file")
-        plain(file)
+        plain(commands, file)
 
     monkeypatch.setattr(matrix, "evaluate", evaluate)
     rows = run(root)
@@ -161,7 +164,7 @@ def test_one_faulty_cell_costs_one_cell(world, monkeypatch):
 def test_a_training_that_fails_costs_its_cells(world, monkeypatch):
     root, asked = world
 
-    def fit(recipe, folder, resume):
+    def fit(commands, recipe, folder, resume):
         raise InputError("has no data")
 
     monkeypatch.setattr(matrix, "fit", fit)
@@ -210,3 +213,75 @@ def test_progress_is_told(world):
     matrix.Matrix(cells, root / "run", console).run()
     console.file.close()
     assert "papi x none, papi x pas, papi x random_heads" in (root / "log.txt").read_text()
+
+
+def test_what_a_quickstart_leaves_is_trained_once_and_taken_from_there(world, monkeypatch):
+    root, asked = world
+    content = settings(autoencoder="runs/sae/sae")
+    (root / "configs/trait/sae.yaml").write_text(yaml.safe_dump(content))
+    plain, seen = matrix.evaluate, []
+
+    def evaluate(commands, file):
+        seen.append(yaml.safe_load(file.read_text())["data"]["init_args"].get("autoencoder"))
+        plain(commands, file)
+
+    monkeypatch.setattr(matrix, "evaluate", evaluate)
+    run(root, "--only", "trait")
+    assert ("fit", "never") in asked and str(root / "run/train/sae/sae") in seen
+
+
+def test_other_cells_go_on_while_something_is_trained(world, monkeypatch):
+    root, asked = world
+    plain = matrix.fit
+    trait_done = threading.Event()
+
+    def fit(commands, recipe, folder, resume):
+        assert trait_done.wait(timeout=20), "the cell without a training has waited for the training"
+        plain(commands, recipe, folder, resume)
+
+    def evaluate(commands, file, plain=matrix.evaluate):
+        plain(commands, file)
+        if file.parents[2].name == "trait":
+            trait_done.set()
+
+    monkeypatch.setattr(matrix, "fit", fit)
+    monkeypatch.setattr(matrix, "evaluate", evaluate)
+    assert len(run(root, "--jobs", "2")) == 4
+    assert asked[0] == ("trait", "none")
+
+
+def test_a_command_that_ends_with_an_error_is_quoted(tmp_path):
+    commands = Commands(jobs=1)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\nprint('some progress')\nsys.exit('error: a.json: is faulty\\n  next step: mend it')\n"
+    )
+    with pytest.raises(InputError, match="broke down.*mend it"):  # exit code 1: a fault of the program
+        commands.run([str(script)], tmp_path / "log.txt")
+    script.write_text(
+        "import sys\nsys.stderr.write('error: a.json: is faulty\\n  next step: mend it\\n')\nsys.exit(2)\n"
+    )
+    with pytest.raises(InputError) as error:
+        commands.run([str(script)], tmp_path / "log.txt")
+    assert str(error.value) == "a.json: is faulty\n  next step: mend it"
+
+
+def test_what_is_running_ends_with_the_matrix(tmp_path):
+    commands = Commands(jobs=2)
+    script = tmp_path / "script.py"
+    script.write_text("import time\ntime.sleep(600)\n")
+
+    def fail():
+        while not (tmp_path / "log.txt").exists():
+            time.sleep(0.01)
+        raise RuntimeError("a fault")
+
+    tasks = [
+        Task("long", frozenset(), lambda: commands.run([str(script)], tmp_path / "log.txt") or []),
+        Task("faulty", frozenset(), fail),
+        Task("never", frozenset({"long"}), lambda: pytest.fail("begun after the end")),
+    ]
+    started = time.monotonic()
+    with pytest.raises(RuntimeError, match="a fault"):
+        run_tasks(tasks, 2, commands.stop)
+    assert time.monotonic() - started < 60
