@@ -12,7 +12,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from files.errors import InputError
 from lm.chat import EncodedChat, TokenBatch, encode_chats, pad_encoded
-from lm.passes import ForwardRows, Side, Steering, check_length, evaluating
+from lm.passes import ForwardRows, Rows, Side, Steering, check_length, evaluating, forward, padded
+from lm.prefix import PASS_COST, chosen, common_length
+from lm.token_scores import sliding_window
 from metrics.benchmark import Answers
 from metrics.token_log_probs import label_log_probs, token_kl
 from personas.questions import Likelihood
@@ -37,6 +39,7 @@ def answer_window(
     asked: Sequence[Likelihood],
     steering: Steering | None,
     side: Side = "left",
+    cached: bool = True,
 ) -> AnswerWindow:
     """Read given answers after their prompts.
 
@@ -46,6 +49,8 @@ def answer_window(
         asked: R prompts with their answers.
         steering: What to apply, if anything.
         side: Where shorter rows are filled up; on the left, only the window's logits are computed.
+        cached: Read what the prompts of a record begin with once, where that saves more than it costs. What goes on
+            behind it is filled up on the left.
 
     Returns:
         The window; answers of one length end at its end, however long their prompts are.
@@ -55,11 +60,17 @@ def answer_window(
     """
     chats = [[*question.prompt, {"role": "assistant", "content": question.answer}] for question in asked]
     encoded = [EncodedChat(chat.ids, last_answer(chat.answer_mask)) for chat in encode_chats(tokenizer, chats)]
+    longest = max(map(len, encoded))
+    check_length(model, longest, "a prompt with its answer")
+    width = min(max(len(chat) - chat.answer_mask.index(True) + 1 for chat in encoded), longest)
+    records = [question.record for question in asked]
+    if cached and longest <= sliding_window(model):
+        beginnings = shared_beginnings(encoded, records)
+        saved = sum(beginnings[record] * (records.count(record) - 1) for record in beginnings)
+        if saved > PASS_COST * 2:
+            return _after_beginnings(model, encoded, records, beginnings, steering, width)
     batch = pad_encoded(encoded, tokenizer.pad_token_id, side=side).to(model.device)
-    width = max(len(chat) - chat.answer_mask.index(True) + 1 for chat in encoded)
-    width = min(width, batch.input_ids.shape[1])
-    check_length(model, batch.input_ids.shape[1], "a prompt with its answer")
-    keys = torch.tensor([question.record for question in asked], device=batch.input_ids.device)
+    keys = torch.tensor(records, device=batch.input_ids.device)
     rows = ForwardRows(keys, batch.attention_mask, batch.answer_mask)
     with evaluating(model), steering.enter(rows) if steering else nullcontext():
         logits = model(
@@ -69,10 +80,59 @@ def answer_window(
             use_cache=False,
             logits_to_keep=width if side == "left" else 0,
         ).logits
-    if side == "left":
-        tokens = TokenBatch(*(part[:, -width:] for part in (batch.input_ids, batch.attention_mask, batch.answer_mask)))
-        return AnswerWindow(logits[:, -width:], tokens)
-    return _last_real(logits, batch, width)
+    return _last_columns(logits, batch, width) if side == "left" else _last_real(logits, batch, width)
+
+
+def shared_beginnings(encoded: Sequence[EncodedChat], records: Sequence[int]) -> dict[int, int]:
+    """How many tokens all texts of a record begin with, short of the last token before an answer.
+
+    Args:
+        encoded: The texts.
+        records: The record of each.
+
+    Example:
+        >>> texts = [EncodedChat([1, 2, 3, 4, end], [False] * 4 + [True]) for end in (5, 6)]
+        >>> shared_beginnings(texts, [0, 0]), shared_beginnings(texts, [0, 1])
+        ({0: 3}, {0: 3, 1: 3})
+    """
+    found: dict[int, tuple[list[int], int]] = {}
+    for chat, record in zip(encoded, records, strict=True):
+        first, length = found.get(record, (chat.ids, len(chat)))
+        found[record] = first, min(length, common_length(first, chat.ids), chat.answer_mask.index(True) - 1)
+    return {record: max(0, length) for record, (_, length) in found.items()}
+
+
+def _after_beginnings(
+    model: PreTrainedModel,
+    encoded: Sequence[EncodedChat],
+    records: Sequence[int],
+    beginnings: dict[int, int],
+    steering: Steering | None,
+    width: int,
+) -> AnswerWindow:
+    """The window of rows that go on from the beginning of their record, which is read once."""
+    device = model.device
+    bodies = {record: chat.ids[: beginnings[record]] for chat, record in zip(encoded, records, strict=True)}
+    place = {record: row for row, record in enumerate(bodies)}
+    rest = [
+        EncodedChat(chat.ids[beginnings[record] :], chat.answer_mask[beginnings[record] :])
+        for chat, record in zip(encoded, records, strict=True)
+    ]
+    batch = pad_encoded(rest, 0, side="left").to(device)
+    keys, parents = torch.tensor(records, device=device), torch.tensor([place[one] for one in records], device=device)
+    with evaluating(model):
+        ids, mask = padded(list(bodies.values()), "left", device)
+        before = Rows(ids, mask, torch.tensor(list(bodies), device=device), closes_prompt=False)
+        _, states = forward(model, before, steering, last_only=True)
+        rows = Rows(batch.input_ids, batch.attention_mask, keys, chosen(states, parents), mask[parents])
+        rows.is_answer = batch.answer_mask
+        logits, _ = forward(model, rows, steering, last_only=False)
+    return _last_columns(logits, batch, width)
+
+
+def _last_columns(logits: Tensor, batch: TokenBatch, width: int) -> AnswerWindow:
+    parts = (part[:, -width:] for part in (batch.input_ids, batch.attention_mask, batch.answer_mask))
+    return AnswerWindow(logits[:, -width:], TokenBatch(*parts))
 
 
 def _last_real(logits: Tensor, batch: TokenBatch, width: int) -> AnswerWindow:

@@ -196,7 +196,8 @@ def _likelihoods(
 def _window(
     who: Respondent, asked: Sequence[Likelihood], tokenizer: PreTrainedTokenizerBase, settings: AnswerSettings
 ) -> AnswerWindow:
-    return answer_window(who.model, tokenizer, asked, who.steering(asked), settings.padding_side)
+    steering = who.steering(asked)
+    return answer_window(who.model, tokenizer, asked, steering, settings.padding_side, settings.cached)
 
 
 def _choose(who: Respondent, answers: Answers, tokenizer: PreTrainedTokenizerBase, settings: AnswerSettings) -> None:

@@ -131,8 +131,10 @@ def generate_ids(
         steering.check(len(encoded))
     check_length(model, max(map(len, encoded), default=0) + max_new_tokens, "a prompt with its answer")
     uniforms = row_uniforms(encoded, max_new_tokens, seed)
-    order = sorted(range(len(encoded)), key=lambda row: (len(encoded[row]), row))
     written: list[list[int]] = [[] for _ in encoded]
+    # Without drawing, the same prompt under the same steering is answered alike: it is answered once.
+    same = _same_rows(encoded, steering) if temperature == 0 and watch is None else list(range(len(encoded)))
+    order = sorted(dict.fromkeys(same), key=lambda row: (len(encoded[row]), row))
     stops = stop_tokens(model, tokenizer)
     with evaluating(model), _own_settings(model, tokenizer, max_new_tokens, cached) as inner:
         for start in range(0, len(order), batch_size):
@@ -151,7 +153,14 @@ def generate_ids(
                 )
             for row, new in zip(rows, output[:, ids.shape[1] :].tolist(), strict=True):
                 written[row] = up_to_stop(new, stops)
-    return written
+    return [list(written[row]) for row in same]
+
+
+def _same_rows(encoded: Sequence[list[int]], steering: Steering | None) -> list[int]:
+    """For each prompt the first one that is the same and steered alike."""
+    firsts: dict[tuple[int, tuple[int, ...]], int] = {}
+    keys = steering.keys if steering is not None else [0] * len(encoded)
+    return [firsts.setdefault((keys[row], tuple(ids)), row) for row, ids in enumerate(encoded)]
 
 
 def up_to_stop(new: list[int], stops: Sequence[int]) -> list[int]:

@@ -75,7 +75,7 @@ class Rows:
         keys: Steering keys (B,).
         past: Cached states of the tokens before, None at the beginning.
         past_mask: 1 on cached tokens, 0 on cached padding (B, cached).
-        is_answer: Whether these tokens belong to continuations.
+        is_answer: Whether these tokens belong to continuations; or which of them do (B, T).
         closes_prompt: Whether these tokens are the last ones of their prompts.
     """
 
@@ -84,7 +84,7 @@ class Rows:
     keys: Tensor
     past: States | None = None
     past_mask: Tensor | None = None
-    is_answer: bool = False
+    is_answer: bool | Tensor = False
     closes_prompt: bool = True
 
 

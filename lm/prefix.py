@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from lm.passes import Rows, States, Steering, forward
 
 # What a forward pass costs beside its tokens, in tokens: below this saving a prefix is not worth a pass of its own.
-_PASS_COST = 128
+PASS_COST = 128
 _DEEPEST = 40
 
 
@@ -96,7 +96,7 @@ class _Planner:
         prefix = min(least, *(self.lengths[place] - 1 for place in range(start, end)))
         share = len(loose) / self.batch_size
         extra_passes = 1 + (-(-len(loose) // self.batch_size) - share)
-        if (len(loose) - 1) * (prefix - paid) > _PASS_COST * extra_passes:
+        if (len(loose) - 1) * (prefix - paid) > PASS_COST * extra_passes:
             self.add(loose, prefix)
             return []
         return loose

@@ -138,7 +138,7 @@ class _Scorer:
     def _can_pack(self, batch: Batch, items: Sequence[int]) -> bool:
         """Whether prompts can share a row: after a long beginning, and with nothing to run after them."""
         short = all(len(ids) == 1 for item in items for ids in self.items[item].continuations)
-        return short and self.longest <= _window(self.model) and worth_packing(self.model, batch.shared)
+        return short and self.longest <= sliding_window(self.model) and worth_packing(self.model, batch.shared)
 
     def _beginning(self, ids: Sequence[int], key: int) -> Packed:
         owners = torch.full((len(ids),), SHARED, device=self.model.device)
@@ -199,7 +199,7 @@ class _Scorer:
         """Prompts, left-padded, after the beginning they share."""
         device = self.model.device
         # Padding between the shared beginning and the rest would push the rest out of a sliding window.
-        shared = batch.shared if self.longest <= _window(self.model) else 0
+        shared = batch.shared if self.longest <= sliding_window(self.model) else 0
         ids, mask = padded([prompt[shared:] for prompt in prompts], "left", device)
         rows = Rows(ids, mask, torch.tensor(keys, device=device))
         if shared:
@@ -230,7 +230,7 @@ class _Scorer:
                 self.parts[place.item][place.option].append(of_row[: len(self._ids(place)) - 1])
 
 
-def _window(model: PreTrainedModel) -> float:
+def sliding_window(model: PreTrainedModel) -> float:
     """Length of the sliding attention window, infinite where there is none."""
     window = getattr(model.config.get_text_config(), "sliding_window", None)
     return window if isinstance(window, int) and window > 0 else float("inf")

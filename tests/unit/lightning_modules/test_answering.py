@@ -8,9 +8,11 @@ from transformers.pytorch_utils import Conv1D
 
 from files.errors import InputError
 from interventions.applied import applied
+from interventions.limited import Limited
 from interventions.weights import LowRank, LowRankEdit
 from lightning_modules.answering import AnswerSettings, Respondent, answer_all
 from lm.sites import sites_of
+from lm.token_scores import sliding_window
 from personas.persona import Persona
 from personas.questions import Choice, Generation, Likelihood, Questions
 from tests.models import ARCHITECTURES, byte_tokenizer, random_model
@@ -126,6 +128,46 @@ def test_only_the_last_answer_of_a_prompt_with_examples_is_scored():
     base, _ = answer_all(Respondent(model, asked), None, byte_tokenizer(), SETTINGS)
     ids = byte_tokenizer()("Yes.<|end|>", add_special_tokens=False)["input_ids"]
     assert len(base.log_probs[0]) == len(ids)
+
+
+def read_by(model, respondent, settings):
+    """Answers, and how many tokens the model has read for them, padding included."""
+    read = []
+    decoder = model.get_decoder()
+    handle = decoder.register_forward_pre_hook(
+        lambda _module, args, given: read.append((args[0] if args else given["input_ids"]).numel()), with_kwargs=True
+    )
+    answers, _ = answer_all(respondent, None, byte_tokenizer(), settings)
+    handle.remove()
+    return answers, sum(read)
+
+
+@pytest.mark.parametrize("steered", ["not", "everywhere", "at the last token", "before the last token"])
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_what_the_prompts_of_a_record_begin_with_is_read_once(arch, steered):
+    model = random_model(arch)
+    shown = ("Some like it hot, some do not. " * 5, "It never rains but it pours, they say. " * 4)
+    asked = Questions(
+        ids=("a", "b"),
+        order=(0, 1),
+        personas=(Persona("x"),) * 2,
+        likelihoods=tuple(
+            Likelihood(record, "p", user(before + text), answer, compare=True)
+            for record, before in enumerate(shown)
+            for text in USERS
+            for answer in ANSWERS
+        ),
+    )
+    edit = edit_of(model, 2)
+    if steered.endswith("token"):
+        edit = Limited(edit, positions="last" if steered.startswith("at") else "all_but_last")
+    who = Respondent(model, asked, None if steered == "not" else edit)
+    once, read = read_by(model, who, AnswerSettings(rows=18))
+    again, read_again = read_by(model, who, AnswerSettings(rows=18, cached=False))
+    assert (read < read_again / 2) == (sliding_window(model) > 400)
+    for name in ("log_probs", "own_position", "divergence"):
+        for mine, theirs in zip(getattr(once, name), getattr(again, name), strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_a_text_longer_than_the_model_can_read_is_refused():

@@ -1,5 +1,6 @@
 """Generated texts: equal to plain greedy decoding, independent of the batch, seeded, and ended where the turn ends."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -179,3 +180,24 @@ def test_options_out_of_range(option: str, value: Any) -> None:
 def test_answer_longer_than_the_model_can_write() -> None:
     with pytest.raises(InputError, match="longer than the model can read"):
         generate(random_model(), TOKENIZER, PROMPTS, max_new_tokens=600, seed=0, batch_size=1)
+
+
+def test_the_same_prompt_is_answered_once_unless_steered_otherwise_or_drawn(tiny_lm: Any) -> None:
+    lm, tokenizer = tiny_lm
+    rows: list[int] = []
+    handle = lm.get_decoder().register_forward_pre_hook(
+        lambda _module, args, given: rows.append(len(args[0] if args else given["input_ids"])), with_kwargs=True
+    )
+    chats: list[Chat] = [[{"role": "user", "content": text}] for text in ("Tea?", "Rain?", "Tea?")]
+
+    def first_pass(**options: Any) -> int:
+        rows.clear()
+        texts = generate(lm, tokenizer, chats, max_new_tokens=4, seed=0, batch_size=8, **options)
+        assert texts[0] == texts[2] or options.get("temperature")
+        return rows[0]
+
+    assert first_pass() == 2
+    assert first_pass(temperature=1.0) == 3
+    assert first_pass(steering=Steering(lambda _: nullcontext(), [0, 1, 0])) == 2
+    assert first_pass(steering=Steering(lambda _: nullcontext(), [0, 1, 2])) == 3
+    handle.remove()
