@@ -143,7 +143,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--texts", type=int, default=2200, help="texts of the check (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=7, help="seed of these texts (default: %(default)s)")
     options = parser.parse_args(arguments)
-    module = calibrated(options.ckpt_path or last_checkpoint(RECIPE))
+    module, commit = calibrated(options.ckpt_path or last_checkpoint(RECIPE)), commit_hash()  # before files change
     export_model(module.calibrated(), module.tokenizer, options.out, torch.float16)
     weights = (options.out / "model.safetensors").stat().st_size
     if weights > LARGEST_WEIGHTS:
@@ -152,7 +152,7 @@ def main(arguments: Sequence[str]) -> None:
     temperature = module.temperature.item()
     write_json(
         options.out / "check.json",
-        {**figures, "temperature": temperature, "versions": library_versions(), "commit": commit_hash()},
+        {**figures, "temperature": temperature, "versions": library_versions(), "commit": commit},
     )
     card = _CARD.format(
         **figures,
