@@ -31,8 +31,9 @@ class TraitBenchmark(Benchmark):
 
     Figures, over items:
 
-    - `trait_score`: share of layouts, in percent, in which a response of the high level is preferred, both orders of
-      the options taken together; per trait and level asked for, as `trait_score/<trait>+` and `-`, and per trait
+    - `trait_score`: share of layouts and orders of the options, in percent, in which a response of the high level is
+      preferred; per trait and level asked for, as `trait_score/<trait>+` and `-`, and per trait
+    - `trait_score_as_released`: share of layouts in which one is preferred by the mean probability of both orders
     - `trait_score_range`: the score under a high level minus that under a low one, so how far the trait can be moved
     - `level_followed`: share in which the preferred response is of the level asked for
     - `high_probability`: probability of the high responses among all four, the mean of both orders
@@ -47,12 +48,17 @@ class TraitBenchmark(Benchmark):
 
     Reference:
         Lee et al., Do LLMs Have Distinct and Consistent Personality? TRAIT, 2024.
+
+    Deviation:
+        The release averages the probabilities of both orders before it takes the likeliest response. A model that
+        follows the order of the options is then given a level by whatever little is left, the same one everywhere if
+        it leans at all: 0 or 100 where it prefers neither. Here such an item counts half.
     """
 
     name = "trait"
     headline = ("level_followed", "trait_score_range", "trait_score", "mass_outside", "order_sensitivity")
     compared = ("level_followed",)
-    by_persona = ("trait_score", "level_followed", "high_probability")
+    by_persona = ("trait_score", "trait_score_as_released", "level_followed", "high_probability")
 
     def __init__(self, layouts: Sequence[str] = (), traits: Mapping[str, str] | None = None) -> None:
         self.layouts = tuple(layouts)
@@ -112,16 +118,18 @@ class TraitBenchmark(Benchmark):
         likelihoods[place] = torch.stack([probabilities.double() for probabilities in answers.choices])
         outside[place] = torch.tensor(answers.outside, dtype=torch.float64)
         levels = trait_levels(*likelihoods.flatten(0, 1).unbind(1))
-        high = levels.high.double().view(records, layouts)
+        released = levels.high.double().view(records, layouts)
         probability = levels.scores[:, :2].sum(-1).view(records, layouts).mean(1)
         alone = _HIGH_IN.gather(1, likelihoods.argmax(-1).permute(2, 0, 1).flatten(1)).view(2, records, layouts)
+        high = alone.double().mean(0)
         columns: dict[str, Tensor] = {
             "trait_score": 100 * high.mean(1),
+            "trait_score_as_released": 100 * released.mean(1),
             "level_followed": _followed(high.mean(1), questions),
             "high_probability": probability,
             "mass_outside": outside.mean((1, 2)),
             "order_sensitivity": (alone[0] != alone[1]).double().mean(1),
-            "layout_sensitivity": (high.amin(1) != high.amax(1)).double(),
+            "layout_sensitivity": (released.amin(1) != released.amax(1)).double(),
         }
         columns |= {f"trait_score_in_{name}": 100 * high[:, place] for place, name in enumerate(self.layouts)}
         if layouts == 1:

@@ -64,9 +64,19 @@ def test_orders_and_layouts_that_disagree_are_counted():
     # first layout: A in both orders, so high alone in one and low alone in the other; second: low in both
     [record] = benchmark.measure(questions, *[answers([HIGH, CLOSE, LOW, HIGH])] * 2)
     assert record.values["order_sensitivity"] == 0.5
-    assert record.values["trait_score_in_question"] == 100.0 and record.values["trait_score_in_brackets"] == 0.0
-    assert record.values["trait_score"] == 50.0 and record.values["layout_sensitivity"] == 1.0
+    assert record.values["trait_score_in_question"] == 50.0 and record.values["trait_score_in_brackets"] == 0.0
+    assert record.values["trait_score"] == 25.0 and record.values["layout_sensitivity"] == 1.0
+    # the mean of both orders: 0.475 and 0.25 on the high responses against 0.175 and 0.15; then all on the low ones
+    assert record.values["trait_score_as_released"] == 50.0
     assert record.values["level_followed"] is None
+
+
+def test_who_follows_letters_alone_has_no_level():
+    benchmark = TraitBenchmark(["question"], {"0": "openness"})
+    lean = [0.36, 0.34, 0.15, 0.15]  # a hair's breadth more on A where it is high
+    [record] = benchmark.measure(asked(["0:openness-"], both()[1:]), *[answers([lean, [0.35, 0.35, 0.15, 0.15]])] * 2)
+    assert record.values["trait_score"] == 50.0 and record.values["level_followed"] == 0.5
+    assert record.values["trait_score_as_released"] == 100.0 and record.values["order_sensitivity"] == 1.0
 
 
 def test_intervals_are_over_items_not_over_the_levels_of_an_item():
