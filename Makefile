@@ -16,6 +16,9 @@ ORGANISM ?= assets/tiny-ocean
 ORGANISM_RUN ?= runs/tiny-ocean
 ORGANISM_ARGS ?=
 STRENGTHS ?= 0,1,2,4,8
+SWEPT ?= npti repe
+# Two evaluations at a time share the cores.
+THREADS := $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 )))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -76,9 +79,9 @@ bench-train: $(INSTALLED) ## steps of SFT and DPO against TRL's trainers -> benc
 matrix: $(INSTALLED) ## every method on every benchmark, strength curves, and the report -> runs/matrix/report.html
 	$(OFFLINE) $(RUN) -m benchmarks.matrix
 	@echo "== strength curves (what is there already is not done again)"
-	for method in npti repe; do $(OFFLINE) $(RUN) evaluate.py --config configs/eval/personality_bench/$$method.yaml \
-		--sweep trainer.callbacks.init_args.strength=$(STRENGTHS) --data.init_args.questions 4 \
-		--trainer.default_root_dir runs/strength/$$method || exit 1; done
+	printf '%s\n' $(SWEPT) | OMP_NUM_THREADS=$(THREADS) $(OFFLINE) xargs -P 2 -I{} $(RUN) evaluate.py \
+		--config configs/eval/personality_bench/{}.yaml --sweep trainer.callbacks.init_args.strength=$(STRENGTHS) \
+		--data.init_args.questions 4 --trainer.enable_progress_bar false --trainer.default_root_dir runs/strength/{}
 	$(OFFLINE) $(RUN) evaluate.py --compare runs/matrix runs/strength --out runs/matrix
 
 organism: $(INSTALLED) ## train the built-in model from scratch and publish it (hours on a CPU; run again to go on)

@@ -7,9 +7,10 @@ are asked the same questions together, so that the base model answers them once.
 - `results.json`: the rows of all cells, controls included
 - `leaderboard.md`, `leaderboard.png`: the table, with intervals, base model, controls and side effects
 - `skipped.json`: every pair of benchmark and method without results, and why
-- `times.json`: seconds of each training and each group of cells
+- `times.json`: seconds of each training and each group of cells, as they were last done
+- `log.txt` beside each training and each group: the command, and what it said
 
-Whatever is interrupted goes on where it stopped.
+Trainings and evaluations are commands of their own, several at a time. Whatever is interrupted goes on where it stopped.
 """
 
 from __future__ import annotations

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.projections.polar import PolarAxes
 
 _ACROSS = 4
+_MULTIPLIED = ("perplexity",)
+_FAR = 30  # times the smallest value: from there on such figures are drawn to a logarithmic scale
 _TELLING_COSTS = ("drawdown", "coherent_rate", "mass_outside", "perplexity", "talk_accuracy")
 
 
@@ -181,7 +183,12 @@ def _bars(axis: Axes, board: Board, name: str, theme: Theme) -> None:
             axis.barh(place, row.value, 0.7, xerr=_error(row), capsize=3, color=colour, ecolor=theme.ink)
     axis.set_title(f"{name}{_way(name)}", fontsize=9)
     axis.set_ylim(len(board.methods) - 0.4, -0.6)
-    axis.locator_params(axis="x", nbins=4)  # labels such as 0.025 run into each other otherwise
+    values = [row.value for figures in board.methods.values() if (row := figures.get(name)) and row.value is not None]
+    if name in _MULTIPLIED and values and min(values) > 0 and max(values) > _FAR * min(values):
+        axis.set_xscale("log")  # else a single broken model leaves nothing to see of all others
+        axis.set_xlim(left=min(values) / 2)
+    else:
+        axis.locator_params(axis="x", nbins=4)  # labels such as 0.025 run into each other otherwise
     axis.spines[["top", "right"]].set_visible(False)
 
 

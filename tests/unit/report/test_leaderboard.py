@@ -5,6 +5,7 @@ import pytest
 from files.errors import InputError
 from metrics.result_rows import read_results
 from report.boards import boards
+from report.figures import leaderboard_figure
 from report.leaderboard import leaderboard_markdown, write_leaderboard
 from report.sweep_figure import write_sweep
 from tests.unit.metrics.test_result_rows import row, write
@@ -46,6 +47,13 @@ def test_both_files_are_written_and_the_same_rows_give_the_same_bytes(tmp_path):
     assert (first / "leaderboard.png").read_bytes().startswith(PNG)
     for name in ("leaderboard.md", "leaderboard.png"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+@pytest.mark.parametrize(("metric", "scale"), [("perplexity", "log"), ("drawdown", "linear")])
+def test_a_broken_model_leaves_the_others_to_be_seen(tmp_path, metric, scale):
+    rows = [row("acc"), *(row(metric, method=name, value=value) for name, value in (("mend", 1.2), ("broken", 500.0)))]
+    axes = leaderboard_figure(boards(read(tmp_path, rows))).axes
+    assert [axis.get_xscale() for axis in axes if axis.get_title().startswith(metric)] == [scale]
 
 
 def test_nothing_to_compare_is_an_error():
