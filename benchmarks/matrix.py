@@ -10,7 +10,7 @@ are asked the same questions together, so that the base model answers them once.
 - `times.json`: seconds of each training and each group of cells, as they were last done
 - `log.txt` beside each training and each group: the command, and what it said
 
-Trainings and evaluations are commands of their own, several at a time. Whatever is interrupted goes on where it stopped.
+Trainings and evaluations are commands of their own, several at a time. What is interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
