@@ -36,14 +36,18 @@ def comparison_cells(outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[
 
 
 def comparison_table(outcomes: Sequence[Outcome]) -> Table:
-    """The methods as a table for the terminal."""
+    """The methods as a table for the terminal: figure by figure, since a column for each is too wide for most."""
     header, rows = comparison_cells(outcomes)
     title = f"{outcomes[0].benchmark}, {outcomes[0].model}, {len(outcomes[0].records)} records, 95 % intervals"
     table = Table(title=Text(title), title_justify="left")
-    for place, name in enumerate(header):
-        table.add_column(Text(name), justify="left" if place == 0 else "right")
-    for cells in rows:
-        table.add_row(*(Text(cell) for cell in cells))
+    table.add_column("figure")
+    table.add_column("method")
+    table.add_column("value", justify="right", no_wrap=True)
+    for place, name in enumerate(header[1:], start=1):
+        known = [cells for cells in rows if cells[place]]
+        for cells in known:
+            label = name if cells is known[0] else ""
+            table.add_row(*(Text(cell) for cell in (label, cells[0], cells[place])), end_section=cells is known[-1])
     return table
 
 
