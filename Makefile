@@ -22,7 +22,7 @@ THREADS := $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 )))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart test lint bench bench-mend bench-npti bench-pas bench-train organism organism-check sample-data faults readme readme-figures browser matrix classifier chat
+.PHONY: help install quickstart test lint bench bench-mend bench-npti bench-pas bench-train organism organism-check sample-data faults readme readme-figures browser matrix classifier sae chat
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +98,10 @@ organism-check: $(INSTALLED) ## the built-in model's competence -> assets/tiny-o
 classifier: $(INSTALLED) ## train the built-in classifier of traits, check and publish it (minutes on a CPU)
 	$(OFFLINE) $(RUN) train.py fit --config configs/classifier/quickstart.yaml
 	$(OFFLINE) $(RUN) -m benchmarks.classifier
+
+sae: $(INSTALLED) ## train the built-in sparse autoencoder, check and publish it (minutes on a CPU)
+	$(OFFLINE) $(RUN) train.py fit --config configs/sae/quickstart.yaml
+	$(OFFLINE) $(RUN) -m benchmarks.sae
 
 sample-data: $(INSTALLED) ## write assets/data anew from the grammar of the built-in world
 	$(RUN) -m organism.samples

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from callbacks.directions import DirectionSteering, Where
 from callbacks.feature_finding import find_features, read_coefficients, write_findings
+from files.assets import asset_path
 from files.provenance import data_hash
 from interventions.autoencoder_files import StoredAutoencoder, read_autoencoder
 from interventions.features import check_autoencoder, feature_direction
@@ -32,7 +33,7 @@ class SAESteering(DirectionSteering):
     each once; what the file does not know is left out and counted.
 
     Args:
-        autoencoder: A SAELens folder or a Gemma-Scope file (.npz, .safetensors).
+        autoencoder: A SAELens folder or a Gemma-Scope file (.npz, .safetensors); by default the built-in model's own.
         layer: The decoder block whose output it encodes, from 0; by default the one its file names.
         features: A file of features by trait, as an earlier run has written it; found on our own corpus if left out.
         traits: Traits to find features of.
@@ -57,7 +58,7 @@ class SAESteering(DirectionSteering):
 
     def __init__(
         self,
-        autoencoder: str = "runs/sae/sae",
+        autoencoder: str = "assets/tiny-sae",
         layer: int | None = None,
         features: str | None = None,
         traits: Sequence[str] = BIG_FIVE,
@@ -94,7 +95,7 @@ class SAESteering(DirectionSteering):
         """Files and options that the directions depend on."""
         names = ("layer", "traits", "texts", "count", "background", "person", "seed")
         given = [self.autoencoder, self.features, self.patterns, self.people]
-        files = [path for name in given if name is not None for path in _files(Path(name))]
+        files = [path for name in given if name is not None for path in _files(asset_path(name))]
         return {"files": data_hash(files), **{name: getattr(self, name) for name in names}}
 
     def learn(self) -> tuple[tuple[str, ...], dict[int, Tensor], dict[str, Any]]:
@@ -103,7 +104,7 @@ class SAESteering(DirectionSteering):
         Raises:
             InputError: A file is missing or faulty, or the autoencoder does not fit the model.
         """
-        stored = read_autoencoder(self.autoencoder)
+        stored = read_autoencoder(asset_path(self.autoencoder))
         sites = self.places.sites
         layer = check_autoencoder(stored, self.layer, sites.num_layers, sites.hidden_size)
         if self.patterns is not None:

@@ -81,7 +81,9 @@ def read_autoencoder(path: str | Path) -> StoredAutoencoder:
     return StoredAutoencoder(_network(form, tensors, place), None, "", place)
 
 
-def write_autoencoder(folder: str | Path, network: SparseAutoencoder, layer: int, model: str = "") -> Path:
+def write_autoencoder(
+    folder: str | Path, network: SparseAutoencoder, layer: int, model: str = "", dtype: torch.dtype = torch.float32
+) -> Path:
     """Write a sparse autoencoder as a SAELens folder.
 
     Args:
@@ -89,6 +91,7 @@ def write_autoencoder(folder: str | Path, network: SparseAutoencoder, layer: int
         network: What to write.
         layer: The decoder block whose output it encodes.
         model: Name of the model it was trained on.
+        dtype: Number format of the weights in the file.
 
     Returns:
         The folder.
@@ -102,7 +105,7 @@ def write_autoencoder(folder: str | Path, network: SparseAutoencoder, layer: int
         "architecture": form.architecture,
         "d_in": form.width,
         "d_sae": form.features,
-        "dtype": "float32",
+        "dtype": str(dtype).removeprefix("torch."),
         "device": "cpu",
         "apply_b_dec_to_input": form.centred,
         "normalize_activations": form.normalization,
@@ -111,7 +114,9 @@ def write_autoencoder(folder: str | Path, network: SparseAutoencoder, layer: int
     }
     if form.architecture == "topk":
         config |= {"k": form.k, "rescale_acts_by_decoder_norm": form.by_decoder_norm}
-    tensors = {_NAMES[name]: value.detach().float().cpu().contiguous() for name, value in network.state_dict().items()}
+    tensors = {
+        _NAMES[name]: value.detach().to("cpu", dtype).contiguous() for name, value in network.state_dict().items()
+    }
     # The settings last: a folder that has them is whole.
     atomic_write_bytes(target / WEIGHTS, save(tensors))
     write_json(target / CONFIG, config)

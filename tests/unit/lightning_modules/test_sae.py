@@ -1,18 +1,32 @@
 """Training a sparse autoencoder: it learns, revives dead features, resumes bit for bit, and is written for others."""
 
+import json
+
 import pytest
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from benchmarks.sae import FIGURES
+from benchmarks.sae import main as publish
+from callbacks.feature_finding import facet_chats
 from callbacks.resume import ExactResume
 from callbacks.save_autoencoder import SaveAutoencoder
 from datamodules.corpus import CorpusDataModule
 from files.errors import InputError
+from files.provenance import REPOSITORY
 from interventions.autoencoder_files import read_autoencoder
+from interventions.places import places_of
+from interventions.replaced import output_of
+from lightning_modules.base import HEADER
 from lightning_modules.sae import SAEModule
-from lm.loading import LMSpec
+from lm.chat import encode_chats, pad_encoded
+from lm.loading import LMSpec, load_model, load_tokenizer
+from metrics.autoencoder import ExplainedVariance
+from organism.lexicon import all_facets
 from tests.unit.lightning_modules.chats import chats_file
+
+BUILT_IN = REPOSITORY / "assets/tiny-sae"
 
 
 def fit(lm_dir, folder, *callbacks, batches=8, val_chats=0, ckpt_path=None, **settings):
@@ -123,3 +137,44 @@ def test_bad_options_and_activations_are_refused(tiny_lm_dir, tmp_path):
     batch = next(iter(module.trainer.datamodule.train_dataloader()))
     with pytest.raises(InputError, match="not finite"):
         module._tokens(batch)
+
+
+def test_what_is_published_has_its_check_beside_it(tiny_lm_dir, tmp_path, capsys):
+    keep = ModelCheckpoint(dirpath=tmp_path / "checkpoints", save_last=True, every_n_train_steps=1)
+    module = fit(tiny_lm_dir, tmp_path, keep, batches=3)
+    publish(["--ckpt_path", str(tmp_path / "checkpoints/last.ckpt"), "--out", str(tmp_path / "out"), "--chats", "2"])
+    stored = read_autoencoder(tmp_path / "out")
+    settings = json.loads((tmp_path / "out/cfg.json").read_text())
+    assert stored.layer == module.chosen_layer and settings["dtype"] == "float16"
+    torch.testing.assert_close(stored.network.decoder, module.trained().decoder, rtol=1e-3, atol=1e-4)
+    figures = json.loads((tmp_path / "out/check.json").read_text())
+    card = (tmp_path / "out/README.md").read_text()
+    assert figures["l0"] <= 6 and figures["chats"] == 2
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in FIGURES)
+    assert f"{figures['explained_variance']:.3f}" in card and f"{figures['loss_recovered']:.3f}" in card
+
+
+def test_only_autoencoders_are_published(tmp_path):
+    torch.save({HEADER: {"method": "pas"}}, tmp_path / "pas.ckpt")
+    with pytest.raises(SystemExit, match="2"):
+        publish(["--ckpt_path", str(tmp_path / "pas.ckpt"), "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_built_in_one_belongs_to_the_built_in_model():
+    figures = json.loads((BUILT_IN / "check.json").read_text())
+    assert figures["explained_variance"] >= 0.8 and figures["loss_recovered"] >= 0.9
+    stored, spec = read_autoencoder(BUILT_IN), LMSpec("assets/tiny-ocean")
+    model = load_model(spec)
+    places = places_of(model)
+    assert stored.layer == places.sites.num_layers // 2
+    chats = [chat for facet in all_facets(("openness",)) for chat in facet_chats(facet, 1, 3)[0]]
+    explained = ExplainedVariance(places.sites.hidden_size)
+    encoded = pad_encoded(encode_chats(load_tokenizer(spec), chats), 0)
+    with torch.no_grad():
+        hidden = output_of(
+            model, places.block(stored.layer), input_ids=encoded.input_ids, attention_mask=encoded.attention_mask
+        )[encoded.answer_mask]
+    explained.update(hidden, stored.network(hidden))
+    assert explained.compute() > 0.75
