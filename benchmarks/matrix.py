@@ -16,14 +16,12 @@ Trainings and evaluations are commands of their own, several at a time. What is 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,17 +31,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from benchmarks.matrix_cells import Cell, Group, find_cells, groups, left_out, method_of, named_files, own_folder
+from benchmarks.matrix_cells import Cell, Group, find_cells, groups, left_out, method_of
+from benchmarks.matrix_settings import EVALUATIONS, SIZES, TRAININGS, Training, own_folder, read_sizes, training
 from benchmarks.matrix_work import LOG, Commands, Task, cores, run_tasks
 from files.atomic import atomic_write_text, ensure_writable_folder, write_json
 from files.errors import InputError, check_at_least, exit_on_input_error
-from files.provenance import data_hash
 from files.readers import read_json
 from metrics.result_rows import RESULTS, read_results
 from report.leaderboard import MARKDOWN, write_leaderboard
 
-SKIPPED, TIMES, SETTINGS, DONE = "skipped.json", "times.json", "settings.yaml", "matrix.json"
-LAST = Path("checkpoints", "last.ckpt")
+SKIPPED, TIMES, SETTINGS = "skipped.json", "times.json", "settings.yaml"
 
 
 class Matrix:
@@ -54,13 +51,22 @@ class Matrix:
         root: Where everything is written.
         console: Where progress is told.
         jobs: How many trainings and evaluations run at a time.
+        sizes: By recipe the settings of trainings that differ here.
     """
 
-    def __init__(self, cells: Sequence[Cell], root: Path, console: Console, jobs: int = 1) -> None:
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        root: Path,
+        console: Console,
+        jobs: int = 1,
+        sizes: Mapping[str, Any] | None = None,
+    ) -> None:
         self.cells = list(cells)
         self.root = root
         self.console = console
         self.jobs = jobs
+        self.sizes = sizes or {}
         self.commands = Commands(jobs)
         self.failed: dict[tuple[str, str], str] = {}
         self.times: dict[str, float] = {}
@@ -78,7 +84,7 @@ class Matrix:
                 self.failed[cell.benchmark, cell.method] = missing
         possible = [cell for cell in self.cells if self._possible(cell)]
         for recipe in dict.fromkeys(recipe for cell in possible for recipe in cell.recipes()):
-            self.trainings[recipe] = training(recipe, self.root)
+            self.trainings[recipe] = training(recipe, self.root, self.sizes.get(recipe) or {})
         open_cells = [cell for cell in possible if not self._is_done(cell)]
         self._say(f"{len(possible) - len(open_cells)} of {len(self.cells)} cells are there already")
         trained = [Task(one.recipe, frozenset(), partial(self._train, one)) for one in self.trainings.values()]
@@ -112,7 +118,8 @@ class Matrix:
         write_json(one.note, {"key": one.key, "finished": False})
         try:
             with self._timed(f"training by {one.recipe}"):
-                fit(self.commands, one.recipe, one.folder, resume)
+                atomic_write_text(one.folder / SETTINGS, yaml.safe_dump(one.settings, sort_keys=False))
+                fit(self.commands, one.folder, resume)
             write_json(one.note, {"key": one.key, "finished": True})
         except InputError as error:
             for cell in self.cells:
@@ -200,43 +207,10 @@ class Matrix:
         self.console.print(Text(text))
 
 
-@dataclass(frozen=True)
-class Training:
-    """A training that cells need.
-
-    Attributes:
-        recipe: Its settings file.
-        folder: Where its run is written.
-        key: What its outcome depends on, beside the code: the settings and the files they name.
-    """
-
-    recipe: str
-    folder: Path
-    key: str
-
-    @property
-    def checkpoint(self) -> Path:
-        """What it leaves."""
-        return self.folder / LAST
-
-    @property
-    def note(self) -> Path:
-        """Where it is written down whether it has finished."""
-        return self.folder / DONE
-
-
-def training(recipe: str, root: Path) -> Training:
-    """The training by a recipe, in a folder below that of the matrix."""
-    settings = yaml.safe_load(Path(recipe).read_text(encoding="utf-8"))
-    contents = [data_hash(path) for path in named_files(settings)]
-    key = hashlib.sha256(json.dumps([settings, contents], sort_keys=True, default=str).encode()).hexdigest()
-    return Training(recipe, root / "train" / Path(recipe).parent.name, key)
-
-
-def fit(commands: Commands, recipe: str, folder: Path, resume: str) -> None:
-    """Train by a recipe into a folder."""
+def fit(commands: Commands, folder: Path, resume: str) -> None:
+    """Train by the settings in a folder, into that folder."""
     options = ["--trainer.default_root_dir", str(folder), "--trainer.enable_progress_bar", "false", "--resume", resume]
-    commands.run(["train.py", "fit", "--config", recipe, *options], folder / LOG)
+    commands.run(["train.py", "fit", "--config", str(folder / SETTINGS), *options], folder / LOG)
 
 
 def evaluate(commands: Commands, file: Path) -> None:
@@ -272,11 +246,20 @@ def main(arguments: Sequence[str]) -> None:
         help="trainings and evaluations at a time, which share the cores; 1 where they share an accelerator "
         "(default: %(default)s)",
     )
+    parser.add_argument(
+        "--sizes",
+        type=Path,
+        default=SIZES,
+        help="how much of each benchmark and training is taken; an empty file: as much as their settings say "
+        "(default: benchmarks/matrix_sizes.yaml)",
+    )
     options = parser.parse_args(arguments)
     check_at_least("--jobs", options.jobs, 1)
     started = time.monotonic()
     console = Console(stderr=True)
-    Matrix(chosen(find_cells(options.configs), options.only), options.root, console, options.jobs).run()
+    sizes = read_sizes(options.sizes)
+    cells = chosen(find_cells(options.configs, sizes[EVALUATIONS]), options.only)
+    Matrix(cells, options.root, console, options.jobs, sizes[TRAININGS]).run()
     console.print(Text(f"done in {time.monotonic() - started:.0f} s"))
 
 

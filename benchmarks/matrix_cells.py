@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.matrix_settings import maker_of, named_files, relocated, resized, trained_paths
 from files.assets import asset_path
 from files.errors import InputError
 from files.provenance import data_hash
@@ -144,8 +145,12 @@ class Group:
         return next((cell for cell in bound if not cell.own_callbacks()), bound[0] if bound else None)
 
 
-def find_cells(folder: Path) -> list[Cell]:
+def find_cells(folder: Path, sizes: Mapping[str, Any] | None = None) -> list[Cell]:
     """Every `<benchmark>/<method>.yaml` below a folder.
+
+    Args:
+        folder: The folder.
+        sizes: By benchmark the settings that differ here; those of the files otherwise.
 
     Raises:
         InputError: There is none, or one cannot be read.
@@ -158,7 +163,8 @@ def find_cells(folder: Path) -> list[Cell]:
             raise InputError("cannot be read", file=file, got=str(error), fix="correct it") from error
         if not isinstance(settings, dict) or not {"model", "data"} <= settings.keys():
             raise InputError("is no evaluation", file=file, expected="settings with model and data", fix="correct it")
-        cells.append(Cell(file.parent.name, file.stem, file, settings))
+        of_benchmark = (sizes or {}).get(file.parent.name) or {}
+        cells.append(Cell(file.parent.name, file.stem, file, resized(settings, of_benchmark)))
     if not cells:
         raise InputError(
             "holds no evaluations", file=folder, expected="<benchmark>/<method>.yaml", fix="check the path"
@@ -200,69 +206,6 @@ def method_of(callback: Mapping[str, Any]) -> str | None:
         return None
     method = getattr(getattr(importlib.import_module(package), name, None), "method", None)
     return method if isinstance(method, str) and method else None
-
-
-def named_files(settings: Any) -> Iterator[Path]:
-    """The files and folders that settings name."""
-    if isinstance(settings, Mapping):
-        for value in settings.values():
-            yield from named_files(value)
-    elif isinstance(settings, list):
-        for value in settings:
-            yield from named_files(value)
-    elif isinstance(settings, str) and "/" in settings and asset_path(settings).exists():
-        yield asset_path(settings)
-
-
-def trained_paths(settings: Any) -> Iterator[str]:
-    """What settings take from runs of other commands: every text that begins like a path in `runs`."""
-    if isinstance(settings, Mapping):
-        for value in settings.values():
-            yield from trained_paths(value)
-    elif isinstance(settings, list):
-        for value in settings:
-            yield from trained_paths(value)
-    elif isinstance(settings, str) and settings.startswith("runs/"):
-        yield settings
-
-
-def maker_of(path: str) -> str | None:
-    """The recipe whose runs lie where a path of settings points to, if there is one: `runs/<method>` is a quickstart's.
-
-    Example:
-        >>> maker_of("runs/sae/sae"), maker_of("runs/nowhere/sae"), maker_of("assets/data")
-        ('configs/sae/quickstart.yaml', None, None)
-    """
-    runs, _, rest = path.partition("/")
-    recipe = Path("configs", rest.partition("/")[0], "quickstart.yaml")
-    return str(recipe) if runs == "runs" and rest and asset_path(recipe).is_file() else None
-
-
-def own_folder(recipe: str) -> str:
-    """Where the settings of other commands look for what a recipe has trained.
-
-    Example:
-        >>> own_folder("configs/sae/quickstart.yaml")
-        'runs/sae'
-    """
-    return f"runs/{Path(recipe).parent.name}"
-
-
-def relocated(settings: Any, moved: Mapping[str, str]) -> Any:
-    """Settings with some folders elsewhere.
-
-    Example:
-        >>> relocated({"autoencoder": "runs/sae/sae", "k": 1}, {"runs/sae": "other"})
-        {'autoencoder': 'other/sae', 'k': 1}
-    """
-    if isinstance(settings, Mapping):
-        return {name: relocated(value, moved) for name, value in settings.items()}
-    if isinstance(settings, list):
-        return [relocated(value, moved) for value in settings]
-    for before, after in moved.items():
-        if isinstance(settings, str) and settings.startswith(f"{before}/"):
-            return after + settings.removeprefix(before)
-    return settings
 
 
 def left_out(cells: Sequence[Cell], failed: Mapping[tuple[str, str], str]) -> list[dict[str, str]]:

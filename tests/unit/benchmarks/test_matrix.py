@@ -11,6 +11,7 @@ from rich.console import Console
 
 from benchmarks import matrix
 from benchmarks.matrix_cells import find_cells, groups, left_out, method_of
+from benchmarks.matrix_settings import SIZES, read_sizes
 from benchmarks.matrix_work import Commands, Task, run_tasks
 from files.errors import InputError
 from tests.unit.metrics.test_result_rows import row
@@ -80,7 +81,7 @@ def world(tmp_path, monkeypatch):
         file.write_text(yaml.safe_dump(content))
     asked = []
 
-    def fit(commands, recipe, folder, resume):
+    def fit(commands, folder, resume):
         asked.append(("fit", resume))
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         (folder / "checkpoints/last.ckpt").write_text("weights")
@@ -164,7 +165,7 @@ def test_one_faulty_cell_costs_one_cell(world, monkeypatch):
 def test_a_training_that_fails_costs_its_cells(world, monkeypatch):
     root, asked = world
 
-    def fit(commands, recipe, folder, resume):
+    def fit(commands, folder, resume):
         raise InputError("has no data")
 
     monkeypatch.setattr(matrix, "fit", fit)
@@ -235,9 +236,9 @@ def test_other_cells_go_on_while_something_is_trained(world, monkeypatch):
     plain = matrix.fit
     trait_done = threading.Event()
 
-    def fit(commands, recipe, folder, resume):
+    def fit(commands, folder, resume):
         assert trait_done.wait(timeout=20), "the cell without a training has waited for the training"
-        plain(commands, recipe, folder, resume)
+        plain(commands, folder, resume)
 
     def evaluate(commands, file, plain=matrix.evaluate):
         plain(commands, file)
@@ -285,3 +286,39 @@ def test_what_is_running_ends_with_the_matrix(tmp_path):
     with pytest.raises(RuntimeError, match="a fault"):
         run_tasks(tasks, 2, commands.stop)
     assert time.monotonic() - started < 60
+
+
+def test_the_matrix_takes_less_where_its_sizes_say_so(world, monkeypatch):
+    root, _ = world
+    recipe = root / "recipes" / "pas" / "quickstart.yaml"
+    recipe.write_text("data: {init_args: {people: 50}}\n")
+    for method in ("none", "pas", "random_heads"):
+        file = root / f"configs/papi/{method}.yaml"
+        content = yaml.safe_load(file.read_text())
+        file.write_text(yaml.safe_dump({**content, "data": {"class_path": "d", "init_args": {"people": 50}}}))
+    sizes = {"evaluations": {"papi": {"data": {"init_args": {"people": 2}}, "side_effects": {"records": 1}}}}
+    sizes["trainings"] = {str(recipe): {"data": {"init_args": {"people": 3}}}}
+    (root / "sizes.yaml").write_text(yaml.safe_dump(sizes))
+    (root / "empty.yaml").write_text("")
+
+    def taken(file):
+        run(root, "--sizes", str(root / file))
+        [evaluated] = (root / "run/papi/together").glob("*/settings.yaml")
+        evaluated = yaml.safe_load(evaluated.read_text())
+        assert "side_effects" not in evaluated
+        trained = yaml.safe_load((root / "run/train/pas/settings.yaml").read_text())
+        return evaluated["data"]["init_args"]["people"], trained["data"]["init_args"]["people"]
+
+    assert taken("sizes.yaml") == (2, 3)
+    assert taken("empty.yaml") == (50, 50)  # and what was done in another size is done again
+
+
+def test_the_sizes_that_are_shipped_are_of_settings_that_are_there():
+    sizes = read_sizes(SIZES)
+    cells = find_cells(REPOSITORY / "configs/eval", sizes["evaluations"])
+    assert set(sizes["evaluations"]) <= {cell.benchmark for cell in cells}
+    plain = {cell.name: cell for cell in find_cells(REPOSITORY / "configs/eval")}
+    for benchmark in sizes["evaluations"]:
+        for cell in (cell for cell in cells if cell.benchmark == benchmark):
+            assert cell.settings["data"] != plain[cell.name].settings["data"] or "side_effects" in cell.settings
+    assert all((REPOSITORY / recipe).is_file() for recipe in sizes["trainings"])
