@@ -38,6 +38,7 @@ COMPETENCE_FIGURES = {
     "topic_named": "an answer names the topic that it was asked about",
     "in_context": "the trait of the examples in the prompt is followed",
     "questionnaire_mae": "questionnaire answers under a persona: distance on the scale of 1 to 5 (lower is better)",
+    "answers_mae": "the same where 120 answered statements tell who it is (lower is better)",
     "questionnaire_parsed": "questionnaire answers that can be read",
     "choice_follow": "multiple choice follows a high or low persona",
     "neutral": "share of high choices without a persona, lowest to highest trait (a half is neutral)",

@@ -16,7 +16,7 @@ from lightning_modules.answer_windows import AnswerWindow, add_window, answer_wi
 from lightning_modules.reach import acts_alike, spares_prompts
 from lm.generation import generate
 from lm.passes import ForwardRows, Side, Steering
-from lm.scoring import choose
+from lm.scoring import choose_each
 from metrics.benchmark import Answers
 from personas.questions import Likelihood, Question, Questions
 
@@ -135,9 +135,11 @@ def answer_several(
     everyone = [base, *(persona for persona in personas if persona is not None)]
     clock = Stopwatch(len(everyone))
     answers = _likelihoods(everyone, tokenizer, settings, clock)
+    for numbers_alike in _asked_alike(everyone):
+        with clock.of(*numbers_alike):
+            _choose([(everyone[number], answers[number]) for number in numbers_alike], tokenizer, settings)
     for number, who in enumerate(everyone):
         with clock.of(number):
-            _choose(who, answers[number], tokenizer, settings)
             _generate(who, answers[number], tokenizer, settings)
     numbers = iter(range(1, len(everyone)))
     of_persona = [0 if persona is None else next(numbers) for persona in personas]
@@ -156,13 +158,14 @@ class Stopwatch:
         self.seconds = [0.0] * things
 
     @contextmanager
-    def of(self, thing: int) -> Iterator[None]:
-        """Add the time of the block to one of them."""
+    def of(self, *things: int) -> Iterator[None]:
+        """Add the time of the block to one of them, or in equal parts to several."""
         started = time.perf_counter()
         try:
             yield
         finally:
-            self.seconds[thing] += time.perf_counter() - started
+            for thing in things:
+                self.seconds[thing] += (time.perf_counter() - started) / len(things)
 
 
 def _no_answers() -> Answers:
@@ -200,24 +203,41 @@ def _window(
     return answer_window(who.model, tokenizer, asked, steering, settings.padding_side, settings.cached)
 
 
-def _choose(who: Respondent, answers: Answers, tokenizer: PreTrainedTokenizerBase, settings: AnswerSettings) -> None:
-    asked = who.questions.choices
+def _asked_alike(everyone: Sequence[Respondent]) -> list[list[int]]:
+    """The numbers of those of whom one model is asked the same choices, together."""
+    groups: list[list[int]] = []
+    for number, who in enumerate(everyone):
+        for group in groups:
+            first = everyone[group[0]]
+            if first.model is who.model and first.questions.choices == who.questions.choices:
+                group.append(number)
+                break
+        else:
+            groups.append([number])
+    return groups
+
+
+def _choose(
+    asked_alike: Sequence[tuple[Respondent, Answers]], tokenizer: PreTrainedTokenizerBase, settings: AnswerSettings
+) -> None:
+    first = asked_alike[0][0]
+    asked = first.questions.choices
     if not asked:
         return
-    prompts, options = [question.prompt for question in asked], [question.options for question in asked]
-    steering = who.steering(asked)
-    chosen = choose(
-        who.model,
+    options = [question.options for question in asked]
+    chosen = choose_each(
+        first.model,
         tokenizer,
-        prompts,
+        [question.prompt for question in asked],
         options,
+        [who.steering(asked) for who, _ in asked_alike],
         batch_size=settings.rows,
-        steering=steering,
         cached=settings.cached,
         side=settings.padding_side,
     )
-    answers.choices = [row[: len(of)] for row, of in zip(chosen.probabilities, options, strict=True)]
-    answers.outside = chosen.mass_outside.tolist()
+    for (_, answers), of_who in zip(asked_alike, chosen, strict=True):
+        answers.choices = [row[: len(of)] for row, of in zip(of_who.probabilities, options, strict=True)]
+        answers.outside = of_who.mass_outside.tolist()
 
 
 def _generate(who: Respondent, answers: Answers, tokenizer: PreTrainedTokenizerBase, settings: AnswerSettings) -> None:

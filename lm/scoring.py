@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -15,7 +15,10 @@ from lm.chat import Chat, encode_continuations
 from lm.passes import Side, Steering
 from lm.plain_scores import score_whole_rows
 from lm.prefix import common_length
-from lm.token_scores import Item, score_items
+from lm.token_scores import Item, can_share_prompts, score_items
+
+Mode = Literal["auto", "first", "full"]
+"""How options are compared: by one token where that tells them apart, always by one token, or as a whole."""
 
 
 @dataclass
@@ -87,7 +90,7 @@ def log_likelihood(
             item.continuations.append(continuation)
         places.append((item, item.continuations.index(continuation)))
     ordered = list(items.values())
-    scores = dict(zip(map(id, ordered), _scored(model, ordered, batch_size, steering, cached, side), strict=True))
+    scores = dict(zip(map(id, ordered), _scored(model, ordered, batch_size, [steering], cached, side), strict=True))
     per_token = [scores[id(item)][place] for item, place in places]
     return LogLikelihood(
         total=torch.tensor([float(scores.sum()) for scores in per_token]),
@@ -103,7 +106,7 @@ def choose(
     options: Sequence[Sequence[str]],
     *,
     batch_size: int,
-    mode: Literal["auto", "first", "full"] = "auto",
+    mode: Mode = "auto",
     steering: Steering | None = None,
     cached: bool = True,
     side: Side = "left",
@@ -129,45 +132,99 @@ def choose(
         InputError: A prompt has no options or two equal ones, a text is longer than the model can read, or `first` was
             asked for and does not tell the options apart.
     """
-    keys = _keys(steering, len(prompts))
+    return choose_each(
+        model, tokenizer, prompts, options, [steering], batch_size=batch_size, mode=mode, cached=cached, side=side
+    )[0]
+
+
+def choose_each(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Chat],
+    options: Sequence[Sequence[str]],
+    steerings: Sequence[Steering | None],
+    *,
+    batch_size: int,
+    mode: Mode = "auto",
+    cached: bool = True,
+    side: Side = "left",
+) -> list[Choices]:
+    """As `choose` under each of several steerings; what they leave alone of the prompts is computed once for all.
+
+    Args:
+        model: As in `choose`.
+        tokenizer: As in `choose`.
+        prompts: As in `choose`.
+        options: As in `choose`.
+        steerings: What steers the prompts; None leaves the model as it is.
+        batch_size: As in `choose`.
+        mode: As in `choose`.
+        cached: As in `choose`.
+        side: As in `choose`.
+
+    Raises:
+        InputError: As in `choose`.
+    """
     if len(prompts) != len(options):
         raise InputError("prompts and options differ in number", expected=f"{len(prompts)} lists", got=len(options))
-    # A questionnaire is put to many people in the same words: each prompt is cut into tokens once.
-    texts: dict[tuple[tuple[Hashable, ...], tuple[str, ...]], int] = {}
-    names = [(_name(chat), tuple(of_prompt)) for chat, of_prompt in zip(prompts, options, strict=True)]
-    numbers, firsts = [], []
-    for row, name in enumerate(names):
-        if name not in texts:
-            firsts.append(row)
-        numbers.append(texts.setdefault(name, len(texts)))
-    encoded = encode_continuations(tokenizer, [prompts[row] for row in firsts], [options[row] for row in firsts])
-    places: dict[tuple[int, int], int] = {}
-    rows = [places.setdefault((key, number), len(places)) for key, number in zip(keys, numbers, strict=True)]
-    items = [_choice(firsts[number], *encoded[number], key, mode) for key, number in places]
-    scores = _scored(model, items, batch_size, steering, cached, side)
+    keys = [_keys(steering, len(prompts)) for steering in steerings]
+    numbers, texts = _distinct(tokenizer, prompts, options)
+    places: dict[tuple[int, int, int], int] = {}
+    rows = [
+        [places.setdefault((by, key, number), len(places)) for key, number in zip(of_steering, numbers, strict=True)]
+        for by, of_steering in enumerate(keys)
+    ]
+    items = [_choice(*texts[number], key, mode, by) for by, key, number in places]
+    if cached and can_share_prompts(steerings):
+        scores = _scored(model, items, batch_size, steerings, cached, side)
+    else:
+        scores = []
+        for by, steering in enumerate(steerings):
+            own = [replace(item, by=0) for item in items if item.by == by]
+            scores += _scored(model, own, batch_size, [steering], cached, side)
     width = max((len(item.continuations) for item in items), default=0)
     log_probs = torch.full((len(items), width), -torch.inf)
     for row, of_options in enumerate(scores):
         log_probs[row, : len(of_options)] = torch.stack([of_tokens.sum() for of_tokens in of_options])
-    log_probs = log_probs[rows]
-    return Choices(
-        probabilities=log_probs.softmax(-1),
-        log_probs=log_probs,
-        mass_outside=(1 - log_probs.exp().sum(-1)).clamp(min=0),
-    )
+    return [
+        Choices(
+            probabilities=log_probs[of_steering].softmax(-1),
+            log_probs=log_probs[of_steering],
+            mass_outside=(1 - log_probs[of_steering].exp().sum(-1)).clamp(min=0),
+        )
+        for of_steering in rows
+    ]
+
+
+def _distinct(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Chat], options: Sequence[Sequence[str]]
+) -> tuple[list[int], list[tuple[int, list[int], list[list[int]]]]]:
+    """For each prompt the number of its text, and the texts: their first row, and token ids of prompt and options.
+
+    A questionnaire is put to many people in the same words: each prompt is cut into tokens once.
+    """
+    known: dict[tuple[tuple[Hashable, ...], tuple[str, ...]], int] = {}
+    numbers, firsts = [], []
+    for row, (chat, of_prompt) in enumerate(zip(prompts, options, strict=True)):
+        name = (_name(chat), tuple(of_prompt))
+        if name not in known:
+            firsts.append(row)
+        numbers.append(known.setdefault(name, len(known)))
+    encoded = encode_continuations(tokenizer, [prompts[row] for row in firsts], [options[row] for row in firsts])
+    return numbers, [(row, *ids) for row, ids in zip(firsts, encoded, strict=True)]
 
 
 def _scored(
     model: PreTrainedModel,
     items: Sequence[Item],
     batch_size: int,
-    steering: Steering | None,
+    steerings: Sequence[Steering | None],
     cached: bool,
     side: Side,
 ) -> list[list[Tensor]]:
     if cached:
-        return score_items(model, items, batch_size, steering)
-    return score_whole_rows(model, items, batch_size, steering, side)
+        return score_items(model, items, batch_size, steerings)
+    return score_whole_rows(model, items, batch_size, steerings[0], side)
 
 
 def _keys(steering: Steering | None, prompts: int) -> Sequence[int]:
@@ -182,7 +239,7 @@ def _name(chat: Chat) -> tuple[Hashable, ...]:
     return tuple((message.get("role"), str(message.get("content"))) for message in chat)
 
 
-def _choice(number: int, prompt: list[int], options: list[list[int]], key: int, mode: str) -> Item:
+def _choice(number: int, prompt: list[int], options: list[list[int]], key: int, mode: Mode, by: int) -> Item:
     """One prompt's options, cut down to the tokens that need to be scored."""
     place = f"prompt {number}"
     if not options:
@@ -190,14 +247,14 @@ def _choice(number: int, prompt: list[int], options: list[list[int]], key: int, 
     if len({tuple(ids) for ids in options}) < len(options):
         raise InputError("two options of a prompt are the same text", row=place, fix="remove one of them")
     if mode == "full":
-        return Item(prompt, key, options)
+        return Item(prompt, key, options, by)
     shared = min(common_length(options[0], ids) for ids in options)
     ends = [ids[shared : shared + 1] for ids in options]
     tells_apart = all(ends) and len({tuple(end) for end in ends}) == len(ends)
     if tells_apart:
-        return Item(prompt + options[0][:shared], key, ends)
+        return Item(prompt + options[0][:shared], key, ends, by)
     if len(options) == 1 or mode == "auto":
-        return Item(prompt, key, options)
+        return Item(prompt, key, options, by)
     raise InputError(
         "the options of a prompt do not differ in one token", row=place, field="mode", got=mode, fix="use mode full"
     )

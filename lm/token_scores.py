@@ -27,27 +27,35 @@ class Item:
         prompt: Its token ids, at least one.
         key: Its steering key.
         continuations: The sequences, each of at least one token.
+        by: Number of what steers it.
     """
 
     prompt: list[int]
     key: int
     continuations: list[list[int]]
+    by: int = 0
 
 
 def score_items(
-    model: PreTrainedModel, items: Sequence[Item], batch_size: int, steering: Steering | None
+    model: PreTrainedModel, items: Sequence[Item], batch_size: int, steerings: Sequence[Steering | None]
 ) -> list[list[Tensor]]:
     """For each item and each of its continuations the log-probability of each token, float32 on the CPU.
+
+    Args:
+        model: The model.
+        items: What to score.
+        batch_size: Most rows computed at once.
+        steerings: What steers the items, by number; several only if each of them spares prompts or steers nothing.
 
     Raises:
         InputError: A prompt with its continuation is longer than the model can read, or the batch size is not positive.
     """
     if batch_size < 1:
         raise InputError("no rows to compute at once", field="batch_size", expected="1 or more", got=batch_size)
-    scorer = _Scorer(model, items, batch_size, steering)
+    scorer = _Scorer(model, items, batch_size, steerings)
     check_length(model, scorer.longest, "a prompt with its continuation")
     with evaluating(model):
-        if steering is not None and steering.spares_prompts and all(len(item.prompt) > 1 for item in items):
+        if scorer.spares_prompts and all(len(item.prompt) > 1 for item in items):
             groups: dict[tuple[int, ...], list[int]] = {}
             for number, item in enumerate(items):
                 groups.setdefault(tuple(item.prompt[:-1]), []).append(number)
@@ -58,6 +66,11 @@ def score_items(
             for batch in plan_batches([item.prompt for item in items], [item.key for item in items], batch_size):
                 scorer.score(batch)
     return [[torch.cat(parts) for parts in of_item] for of_item in scorer.parts]
+
+
+def can_share_prompts(steerings: Sequence[Steering | None]) -> bool:
+    """Whether prompts are the same up to their last token, whichever of several things steers them."""
+    return all(steering is None or steering.spares_prompts for steering in steerings)
 
 
 def selected_log_probs(logits: Tensor, ids: Tensor) -> Tensor:
@@ -89,15 +102,16 @@ class _Scorer:
     """Scores batch after batch of prompts; keeps the states of the beginning they share."""
 
     def __init__(
-        self, model: PreTrainedModel, items: Sequence[Item], batch_size: int, steering: Steering | None
+        self, model: PreTrainedModel, items: Sequence[Item], batch_size: int, steerings: Sequence[Steering | None]
     ) -> None:
         self.model = model
         self.items = items
         self.batch_size = batch_size
-        self.steering = steering
+        self.steerings = steerings
+        self.spares_prompts = any(steerings) and can_share_prompts(steerings)
+        self.steering = None if self.spares_prompts else steerings[0]
         self.longest = max((len(item.prompt) + max(map(len, item.continuations)) for item in items), default=0)
-        spares = steering is not None and steering.spares_prompts
-        self.prefix = PrefixCache(model, None if spares else steering)
+        self.prefix = PrefixCache(model, self.steering)
         self.parts: list[list[list[Tensor]]] = [[[] for _ in item.continuations] for item in items]
 
     def score(self, batch: Batch) -> None:
@@ -108,7 +122,7 @@ class _Scorer:
             return
         rows = self._prompt_rows([item.prompt for item in group], [item.key for item in group], batch)
         logits, states = forward(self.model, rows, self.steering, last_only=True)
-        self._score_ends(logits[:, -1], batch.items, rows, states)
+        self._score_ends(logits[:, -1], batch.items, rows, states, self.steering)
 
     def score_after(self, batch: Batch, bodies: Sequence[list[int]], members: Sequence[Sequence[int]]) -> None:
         """Run the prompts of a batch up to their last token, unsteered, then that token for every item, steered.
@@ -126,14 +140,16 @@ class _Scorer:
         _, states = forward(self.model, body, None, last_only=True)
         mask = body.mask if body.past_mask is None else torch.cat([body.past_mask, body.mask], dim=1)
         ends = [(row, item) for row, number in enumerate(batch.items) for item in members[number]]
-        for start in range(0, len(ends), self.batch_size):
-            parents = torch.tensor([row for row, _ in ends[start : start + self.batch_size]], device=mask.device)
-            items = [item for _, item in ends[start : start + self.batch_size]]
-            ids = torch.tensor([self.items[item].prompt[-1:] for item in items], device=mask.device)
-            keys = torch.tensor([self.items[item].key for item in items], device=mask.device)
-            rows = Rows(ids, torch.ones_like(ids), keys, chosen(states, parents), mask[parents])
-            logits, after = forward(self.model, rows, self.steering, last_only=True)
-            self._score_ends(logits[:, -1], items, rows, after)
+        for by, steering in enumerate(self.steerings):
+            own = [(row, item) for row, item in ends if self.items[item].by == by]
+            for start in range(0, len(own), self.batch_size):
+                parents = torch.tensor([row for row, _ in own[start : start + self.batch_size]], device=mask.device)
+                items = [item for _, item in own[start : start + self.batch_size]]
+                ids = torch.tensor([self.items[item].prompt[-1:] for item in items], device=mask.device)
+                keys = torch.tensor([self.items[item].key for item in items], device=mask.device)
+                rows = Rows(ids, torch.ones_like(ids), keys, chosen(states, parents), mask[parents])
+                logits, after = forward(self.model, rows, steering, last_only=True)
+                self._score_ends(logits[:, -1], items, rows, after, steering)
 
     def _can_pack(self, batch: Batch, items: Sequence[int]) -> bool:
         """Whether prompts can share a row: after a long beginning, and with nothing to run after them."""
@@ -158,17 +174,19 @@ class _Scorer:
 
     def _score_packed_after(self, batch: Batch, bodies: Sequence[list[int]], members: Sequence[Sequence[int]]) -> None:
         """As `score_after`, side by side: unsteered bodies, then for each key the last tokens that it steers."""
-        shared, enter = batch.shared, None if self.steering is None else self.steering.enter
+        shared = batch.shared
         before = self._beginning(bodies[batch.items[0]][:shared], 0)
         texts = [bodies[number][shared:] for number in batch.items]
         for pack in packs([len(text) for text in texts], self.model.device):
             some = texts[pack.start : pack.stop]
             _, after = run_packed(self.model, before, some, range(len(pack)), [shared] * len(pack))
-            of_key: dict[int, list[tuple[int, int]]] = {}
+            of_key: dict[tuple[int, int], list[tuple[int, int]]] = {}
             for text, number in enumerate(batch.items[pack.start : pack.stop]):
                 for item in members[number]:
-                    of_key.setdefault(self.items[item].key, []).append((text, item))
-            for key, ends in of_key.items():
+                    of_key.setdefault((self.items[item].by, self.items[item].key), []).append((text, item))
+            for (by, key), ends in of_key.items():
+                steering = self.steerings[by]
+                enter = None if steering is None else steering.enter
                 tokens = [self.items[item].prompt[-1:] for _, item in ends]
                 places = [len(self.items[item].prompt) - 1 for _, item in ends]
                 owners = [text for text, _ in ends]
@@ -176,7 +194,12 @@ class _Scorer:
                 self._score_ends(logits, [item for _, item in ends])
 
     def _score_ends(
-        self, logits: Tensor, items: Sequence[int], rows: Rows | None = None, states: States | None = None
+        self,
+        logits: Tensor,
+        items: Sequence[int],
+        rows: Rows | None = None,
+        states: States | None = None,
+        steering: Steering | None = None,
     ) -> None:
         """Take the first token of the continuations off the logits after their prompts, then score the others."""
         log_probs = logits.float().log_softmax(-1)
@@ -190,7 +213,7 @@ class _Scorer:
         for place, value in zip(places, log_probs[parents, firsts].cpu().split(1), strict=True):
             self.parts[place.item][place.option].append(value)
         if rows is not None and states is not None:
-            self._score_later(rows, states, [place for place in places if len(self._ids(place)) > 1])
+            self._score_later(rows, states, [place for place in places if len(self._ids(place)) > 1], steering)
 
     def _ids(self, place: _Place) -> list[int]:
         return self.items[place.item].continuations[place.option]
@@ -208,7 +231,7 @@ class _Scorer:
             rows.past_mask = torch.ones((len(prompts), shared), dtype=torch.long, device=device)
         return rows
 
-    def _score_later(self, prompts: Rows, states: States, places: list[_Place]) -> None:
+    def _score_later(self, prompts: Rows, states: States, places: list[_Place], steering: Steering | None) -> None:
         """Score all tokens but the first of continuations that start from the states of their prompts."""
         mask = prompts.mask if prompts.past_mask is None else torch.cat([prompts.past_mask, prompts.mask], dim=1)
         # Continuations of similar length go together; ties keep their order.
@@ -222,7 +245,7 @@ class _Scorer:
             ids, new_mask = padded([self._ids(place)[:-1] for place in some], "right", mask.device)
             targets, _ = padded([self._ids(place)[1:] for place in some], "right", mask.device)
             rows = Rows(ids, new_mask, prompts.keys[parents], chosen(states, parents), mask[parents], is_answer=True)
-            logits, _ = forward(self.model, rows, self.steering, last_only=False)
+            logits, _ = forward(self.model, rows, steering, last_only=False)
             values = (
                 selected_log_probs(logits.flatten(0, 1), targets.flatten().to(logits.device)).view_as(targets).cpu()
             )

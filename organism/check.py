@@ -22,7 +22,7 @@ from lm.loading import LMSpec, load_model, load_tokenizer
 from lm.scoring import choose, log_likelihood
 from metrics.answer_letters import parse_letter
 from metrics.coherence import n_gram_entropy
-from organism.descriptions import describe
+from organism.descriptions import by_answers, describe
 from organism.documents import Chat, exchange, message
 from organism.lexicon import lexicon
 from organism.opinions import matched_opinions, opinion
@@ -36,6 +36,7 @@ from personas.traits import BIG_FIVE
 POLES: tuple[tuple[str, float], ...] = tuple((trait, sign) for trait in BIG_FIVE for sign in (1.0, -1.0))
 COHERENT = 3.5
 _BATCH = 64
+_OF_A_PERSON = 20
 
 
 class Competence:
@@ -120,6 +121,21 @@ class Competence:
         parsed = sum(x is not None for x in letters) / len(letters)
         return {"questionnaire_mae": sum(gaps) / max(1, len(gaps)), "questionnaire_parsed": parsed}
 
+    def described_by_answers(self) -> dict[str, float]:
+        """Likeliest answers to statements after 120 answered ones: distance from those of the person described."""
+        rng, prompts, wanted = self._rng("answers"), [], []
+        for _ in range(max(1, self.size // _OF_A_PERSON)):
+            levels = {trait: rng.choice((-1.0, -0.5, 0.0, 0.5, 1.0)) for trait in BIG_FIVE}
+            head = [message("system", by_answers(rng, levels, 120, "held_out"))]
+            for number in range(_OF_A_PERSON):
+                trait = BIG_FIVE[number % len(BIG_FIVE)]
+                statement = draw_statement(rng, rng.choice(lexicon()[trait]), "held_out")
+                prompts.append([*head, message("user", statement_prompt(statement.text))])
+                wanted.append(points(levels[trait], statement.key))
+        options = [list(LETTERS[:5])] * len(prompts)
+        chosen = choose(self.model, self.tokenizer, prompts, options, batch_size=_BATCH).probabilities.argmax(-1)
+        return {"answers_mae": (5 - chosen - torch.tensor(wanted)).abs().float().mean().item()}
+
     def _choices(self, rng: Random, trait: str, head: Chat, layout: str) -> tuple[Chat, list[int]]:
         item = draw_choice(rng, rng.choice(lexicon()[trait]), "held_out")
         order = rng.sample(range(4), 4)
@@ -163,6 +179,7 @@ class Competence:
             self.free_answers,
             self.in_context,
             self.questionnaire,
+            self.described_by_answers,
             self.choices,
             self.neutral,
         )

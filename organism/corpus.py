@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from random import Random
 
+from organism import answered, lessons, lettering
 from organism import documents as kinds
-from organism import lessons, lettering
 from organism.documents import Chat
 from organism.holdout import Split
 from organism.topics import draw_topic
@@ -206,7 +206,31 @@ FINISHING: tuple[tuple[Kind, float], ...] = (
     (_talk, 4),
     (_talk_choice, 3),
 )
-CURRICULUM = ((0, READING), (81_920, JUDGING), (135_168, LOOKING_UP), (176_128, FINISHING))
+ANSWERING: tuple[tuple[Kind, float], ...] = (
+    (_pole_opinions, 16),
+    (_opinion, 9),
+    (_opinion_alone, 5),
+    (_action, 6),
+    (_action_alone, 2),
+    (_statements, 5),
+    (_statements_alone, 6),
+    (_choices, 9),
+    (_choices_alone, 4),
+    (_lookup, 1),
+    (lettering.only_choice_chat, 2),
+    (kinds.demonstration_chat, 10),
+    (kinds.instructed_chat, 3),
+    (answered.described_answers_chat, 14),
+    (answered.own_answers_chat, 12),
+    (_answers, 14),
+    (_many_answers, 1.2),
+    (kinds.background_chat, 2),
+    (_dialogue, 4),
+    (_naming, 2),
+    (_talk, 3),
+    (_talk_choice, 2),
+)
+CURRICULUM = ((0, READING), (81_920, JUDGING), (135_168, LOOKING_UP), (176_128, FINISHING), (300_000, ANSWERING))
 """The chat number from which each mixture is drawn."""
 
 

@@ -1,6 +1,7 @@
 """Answers to every kind of question, on every architecture, against plain forward passes."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,9 +9,11 @@ from transformers.pytorch_utils import Conv1D
 
 from files.errors import InputError
 from interventions.applied import applied
+from interventions.heads import ShiftHeads
 from interventions.limited import Limited
+from interventions.places import places_of
 from interventions.weights import LowRank, LowRankEdit
-from lightning_modules.answering import AnswerSettings, Respondent, answer_all
+from lightning_modules.answering import AnswerSettings, Respondent, answer_all, answer_several
 from lm.sites import sites_of
 from lm.token_scores import sliding_window
 from personas.persona import Persona
@@ -113,6 +116,39 @@ def test_choices_and_texts_follow_each_records_edit():
         torch.testing.assert_close(together.choices[record], alone.choices[record], rtol=1e-4, atol=1e-5)
         assert together.texts[record] == alone.texts[record]
         assert together.outside[record] == pytest.approx(alone.outside[record], abs=1e-5)
+
+
+def test_prompts_are_computed_once_for_all_methods_that_spare_them():
+    model, asked = random_model(), questions()
+    places, generator = places_of(model), torch.Generator().manual_seed(2)
+    width = places.sites.num_heads * places.sites.head_dim
+    base, *steered = (
+        Respondent(model, asked, intervention)
+        for intervention in (
+            None,
+            *(
+                Limited(ShiftHeads(places, {1: 3 * torch.randn(3, width, generator=generator)}), positions="last")
+                for _ in range(2)
+            ),
+        )
+    )
+    read = []
+    counting = model.get_input_embeddings().register_forward_hook(lambda _m, args, _o: read.append(args[0].numel()))
+    choices_only = replace(asked, likelihoods=(), generations=())
+    together_asked = [replace(who, questions=choices_only) for who in (base, *steered)]
+    _, together, _ = answer_several(together_asked[0], together_asked[1:], byte_tokenizer(), SETTINGS)
+    tokens_together = sum(read)
+    read.clear()
+    alone = [answer_several(together_asked[0], [who], byte_tokenizer(), SETTINGS)[1][0] for who in together_asked[1:]]
+    tokens_alone = sum(read)
+    counting.remove()
+    for one, other in zip(together, alone, strict=True):
+        for found, wanted in zip(one.choices, other.choices, strict=True):
+            torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    assert any(
+        not torch.allclose(left, right) for left, right in zip(together[0].choices, together[1].choices, strict=True)
+    )
+    assert tokens_together < 0.6 * tokens_alone
 
 
 def test_without_a_method_the_base_answers_for_both():

@@ -105,7 +105,7 @@ def test_whole_rows_are_scored_as_cached_states_are(arch):
     prompts = [[{"role": "user", "content": text}] for text in ("Tea?", "What about the long way home?", "Rain?")]
     answers = [["Yes, of course.", "No."], ["A", "The more the better!"], ["Never", "No"]]
     items = [Item(prompt, 0, of) for prompt, of in encode_continuations(byte_tokenizer(), prompts, answers)]
-    wanted = score_items(model, items, 4, None)
+    wanted = score_items(model, items, 4, [None])
     for side in ("left", "right"):
         for mine, theirs in zip(score_whole_rows(model, items, 4, None, side), wanted, strict=True):
             for one, other in zip(mine, theirs, strict=True):
