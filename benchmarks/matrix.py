@@ -16,10 +16,11 @@ Trainings and evaluations are commands of their own, several at a time. What is 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -39,6 +40,7 @@ from files.errors import InputError, check_at_least, exit_on_input_error
 from files.readers import read_json
 from metrics.result_rows import RESULTS, read_results
 from report.leaderboard import MARKDOWN, write_leaderboard
+from report.paired_tests import BASE, RECORDS
 
 SKIPPED, TIMES, SETTINGS = "skipped.json", "times.json", "settings.yaml"
 
@@ -171,6 +173,7 @@ class Matrix:
                 raise InputError("yields no results of its method", file=cell.file, expected=cell.method, got=found)
             write_json(self._file(cell), {"key": self._key(cell), "rows": kept})
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+        forget({cell.method for cell in group.cells}, [other for other in folder.parent.iterdir() if other != folder])
 
     def _possible(self, cell: Cell) -> bool:
         return (cell.benchmark, cell.method) not in self.failed
@@ -205,6 +208,26 @@ class Matrix:
 
     def _say(self, text: str) -> None:
         self.console.print(Text(text))
+
+
+def forget(methods: Collection[str], folders: Sequence[Path]) -> None:
+    """Drop the results and records of methods from folders of earlier groups, where they have been done anew elsewhere.
+
+    Args:
+        methods: The methods.
+        folders: The folders; one that is left with nothing but the base model is removed.
+    """
+    for folder in folders:
+        if not (folder / RESULTS).is_file():
+            continue
+        rows = [row for row in read_json(folder / RESULTS) if row["method"] not in methods]
+        if {row["method"] for row in rows} <= {BASE}:
+            shutil.rmtree(folder)
+            continue
+        write_json(folder / RESULTS, rows)
+        lines = (folder / RECORDS).read_text(encoding="utf-8").splitlines() if (folder / RECORDS).is_file() else []
+        kept = [line for line in lines if json.loads(line)["method"] not in methods]
+        atomic_write_text(folder / RECORDS, "".join(f"{line}\n" for line in kept))
 
 
 def fit(commands: Commands, folder: Path, resume: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,10 +92,11 @@ def read_trait_items(
     """
     kept: list[TraitItem] = []
     counts = dict.fromkeys(traits, 0)
+    numbers = itertools.count()  # over all records, so that an item has one name whichever traits are asked for
     sources: list[str | Path] = [*trait_files(source)] or [source]
     for file in sources:
         for row, record in read_records(file):
-            item = _item(record, len(kept), file, row, paraphrased)
+            item = _item(record, next(numbers), file, row, paraphrased)
             if item.trait in counts and (limit is None or counts[item.trait] < limit):
                 counts[item.trait] += 1
                 kept.append(item)

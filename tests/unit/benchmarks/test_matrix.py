@@ -120,6 +120,18 @@ def test_each_cell_is_done_once(world):
     assert {path.name for path in (root / "run").iterdir()} >= {"leaderboard.md", "leaderboard.png", "skipped.json"}
 
 
+def test_records_of_a_method_that_was_done_anew_are_dropped_elsewhere(tmp_path):
+    for name, methods in {"a+b": ("a", "b", "none"), "b": ("b", "none"), "empty": ()}.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "results.json").write_text(json.dumps([row(method=method) for method in methods]))
+        (folder / "records.jsonl").write_text("".join(f'{{"method": "{method}"}}\n' for method in methods))
+    matrix.forget({"b"}, sorted(tmp_path.iterdir()))
+    assert [path.name for path in tmp_path.iterdir()] == ["a+b"]
+    assert [one["method"] for one in json.loads((tmp_path / "a+b/results.json").read_text())] == ["a", "none"]
+    assert (tmp_path / "a+b/records.jsonl").read_text() == '{"method": "a"}\n{"method": "none"}\n'
+
+
 def test_a_cell_is_done_again_when_what_it_depends_on_has_changed(world):
     root, asked = world
     run(root)

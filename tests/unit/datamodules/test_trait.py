@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from datamodules.trait import TraitDataModule
+from datamodules.trait_items import read_trait_items
 from files.errors import InputError
 from lm.loading import LMSpec
 from lm.scoring import choose
@@ -123,6 +124,14 @@ def test_the_figures_reach_the_results(tiny_lm_dir, tmp_path):
     assert rows["level_followed"]["value"] == 0.5 and rows["trait_score_range"]["value"] == 0.0
     assert rows["trait_score"]["n"] == 8 and rows["trait_score"]["persona"] == "all"
     assert rows["trait_score"]["ci_low"] <= rows["trait_score"]["value"] <= rows["trait_score"]["ci_high"]
+
+
+def test_an_item_has_one_name_whichever_traits_are_asked_for(tmp_path):
+    items = {}
+    for traits in (["openness", "neuroticism"], ["neuroticism"]):
+        for item in read_trait_items(write_trait(tmp_path), traits):
+            assert items.setdefault(item.name, item) == item
+    assert {item.trait for item in items.values()} == {"openness", "neuroticism"}
 
 
 @pytest.mark.parametrize(
