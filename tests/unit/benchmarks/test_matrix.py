@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from rich.console import Console
 from benchmarks import matrix
 from benchmarks.matrix_cells import find_cells, groups, left_out, method_of
 from benchmarks.matrix_settings import SIZES, read_sizes
-from benchmarks.matrix_work import Commands, Task, run_tasks
 from files.errors import InputError
 from tests.unit.metrics.test_result_rows import row
 
@@ -261,43 +259,6 @@ def test_other_cells_go_on_while_something_is_trained(world, monkeypatch):
     monkeypatch.setattr(matrix, "evaluate", evaluate)
     assert len(run(root, "--jobs", "2")) == 4
     assert asked[0] == ("trait", "none")
-
-
-def test_a_command_that_ends_with_an_error_is_quoted(tmp_path):
-    commands = Commands(jobs=1)
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import sys\nprint('some progress')\nsys.exit('error: a.json: is faulty\\n  next step: mend it')\n"
-    )
-    with pytest.raises(InputError, match="broke down.*mend it"):  # exit code 1: a fault of the program
-        commands.run([str(script)], tmp_path / "log.txt")
-    script.write_text(
-        "import sys\nsys.stderr.write('error: a.json: is faulty\\n  next step: mend it\\n')\nsys.exit(2)\n"
-    )
-    with pytest.raises(InputError) as error:
-        commands.run([str(script)], tmp_path / "log.txt")
-    assert str(error.value) == "a.json: is faulty\n  next step: mend it"
-
-
-def test_what_is_running_ends_with_the_matrix(tmp_path):
-    commands = Commands(jobs=2)
-    script = tmp_path / "script.py"
-    script.write_text("import time\ntime.sleep(600)\n")
-
-    def fail():
-        while not (tmp_path / "log.txt").exists():
-            time.sleep(0.01)
-        raise RuntimeError("a fault")
-
-    tasks = [
-        Task("long", frozenset(), lambda: commands.run([str(script)], tmp_path / "log.txt") or []),
-        Task("faulty", frozenset(), fail),
-        Task("never", frozenset({"long"}), lambda: pytest.fail("begun after the end")),
-    ]
-    started = time.monotonic()
-    with pytest.raises(RuntimeError, match="a fault"):
-        run_tasks(tasks, 2, commands.stop)
-    assert time.monotonic() - started < 60
 
 
 def test_the_matrix_takes_less_where_its_sizes_say_so(world, monkeypatch):
