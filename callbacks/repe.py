@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from files.errors import InputError
 from files.provenance import data_hash
 from files.readers import read_json_lines, require
 from interventions.contrast_directions import Directions, contrast_directions
-from interventions.text_states import answer_means, prompt_ends
+from interventions.text_states import answer_means, prompt_ends, question_means
 from lm.chat import Chat
 from lm.generation import generate
 from personas.contrasts import Contrast, read_contrasts
@@ -32,6 +33,9 @@ class RepE(DirectionSteering):
     over the answers that the model itself gives to them. At strength 1 a direction is as long as the means of both
     sides lie apart along it.
 
+    Where a model reads options that it is to choose from, a trait has another direction than where it speaks: `choices`
+    adds the difference of mean states over such questions, in layers of their own.
+
     Args:
         contrasts: A file of contrast sets: `{name: {positive, negative}}`, or descriptions of both ends of traits.
         questions: A file of questions, or a folder of such files; without it the texts are prompts by themselves.
@@ -41,6 +45,9 @@ class RepE(DirectionSteering):
         samples: Pairs of prompts for each set, drawn from its pairs and the questions.
         names: The sets to take; all of them if left out.
         role: Whether a text stands in the system turn, or at the head of the user's.
+        choices: Further questions, with options to choose from: a file, or a folder of such files.
+        choice_layers: Decoder blocks to steer along the directions that are found in them.
+        choice_weight: Times these directions are added.
         max_new_tokens: Longest answer of the model, for persona vectors.
         batch_size: Texts in one forward pass.
         seed: Seed of the draws.
@@ -69,6 +76,9 @@ class RepE(DirectionSteering):
         samples: int = 64,
         names: Sequence[str] | None = None,
         role: Literal["system", "user"] = "system",
+        choices: str | None = None,
+        choice_layers: Sequence[int] = (),
+        choice_weight: float = 1.0,
         max_new_tokens: int = 40,
         batch_size: int = 32,
         seed: int = 0,
@@ -85,6 +95,9 @@ class RepE(DirectionSteering):
         self.samples = samples
         self.wanted = None if names is None else list(names)
         self.role = role
+        self.choices = choices
+        self.choice_layers = sorted(set(choice_layers))
+        self.choice_weight = choice_weight
         self.max_new_tokens = max_new_tokens
         self.batch_size = batch_size
         self.seed = seed
@@ -92,8 +105,11 @@ class RepE(DirectionSteering):
     def recipe(self) -> dict[str, Any]:
         """Files and options that the directions depend on."""
         names = ("estimate", "layers", "samples", "wanted", "role", "max_new_tokens", "seed")
-        files = [Path(self.contrasts), *_question_files(self.questions)]
-        return {"files": data_hash(files), **{name: getattr(self, name) for name in names}}
+        files = [Path(self.contrasts), *_question_files(self.questions), *_question_files(self.choices)]
+        recipe = {"files": data_hash(files), **{name: getattr(self, name) for name in names}}
+        if self.choices is not None:
+            recipe |= {"choice_layers": self.choice_layers, "choice_weight": self.choice_weight}
+        return recipe
 
     def learn(self) -> tuple[tuple[str, ...], dict[int, Tensor], dict[str, Any]]:
         """A direction per contrast set and layer.
@@ -109,9 +125,15 @@ class RepE(DirectionSteering):
         questions = read_questions(self.questions)
         layers = self._layers()
         found = {contrast.name: self._direction(contrast, questions, layers) for contrast in chosen}
-        steps = torch.stack([of.steps() for of in found.values()])
-        told = {name: {"accuracy": _rounded(of.accuracy), "gap": _rounded(of.gaps)} for name, of in found.items()}
-        return tuple(found), {layer: steps[:, place] for place, layer in enumerate(layers)}, told
+        told: dict[str, Any] = {name: _told(of) for name, of in found.items()}
+        tables = _tables(list(found.values()), layers)
+        if self.choices is not None:
+            asked = read_questions(self.choices)
+            of_choices = {contrast.name: self._choice_direction(contrast, asked) for contrast in chosen}
+            for layer, table in _tables(list(of_choices.values()), self.choice_layers).items():
+                tables[layer] = tables.get(layer, torch.zeros_like(table)) + self.choice_weight * table
+            told["choices"] = {name: _told(of) for name, of in of_choices.items()}
+        return tuple(found), dict(sorted(tables.items())), told
 
     def _direction(self, contrast: Contrast, questions: Sequence[str], layers: Sequence[int]) -> Directions:
         count = 1 if self.estimate == "single_pair" else self.samples
@@ -128,6 +150,14 @@ class RepE(DirectionSteering):
         except InputError as error:
             error.file, error.field = self.contrasts, contrast.name
             raise
+
+    def _choice_direction(self, contrast: Contrast, questions: Sequence[str]) -> Directions:
+        """The difference of mean states over questions with options."""
+        positive, negative = contrast_prompts(contrast, questions, self.samples, self.role, self.seed)
+        lm, tokenizer = self.evaluation.lm, self.evaluation.tokenizer
+        return contrast_directions(
+            *question_means(lm, tokenizer, self.places, positive, negative, self.choice_layers, self.batch_size)
+        )
 
     def _states(self, prompts: Sequence[Chat], layers: Sequence[int]) -> Tensor:
         """States (N, L, D) that sides are compared by."""
@@ -150,14 +180,18 @@ class RepE(DirectionSteering):
 
     def _layers(self) -> list[int]:
         count = self.places.sites.num_layers
-        if self.layers is None:
-            return list(range(count // 3, max(count // 3 + 1, 2 * count // 3)))
-        if not self.layers or any(not 0 <= layer < count for layer in self.layers):
-            raise self._bad("layers", f"numbers from 0 to {count - 1}", self.layers)
-        return sorted(set(self.layers))
+        chosen = range(count // 3, max(count // 3 + 1, 2 * count // 3)) if self.layers is None else self.layers
+        for option, layers in (("layers", chosen), ("choice_layers", self.choice_layers)):
+            if any(not 0 <= layer < count for layer in layers) or (option == "layers" and not layers):
+                raise self._bad(option, f"numbers from 0 to {count - 1}", layers)
+        return sorted(set(chosen))
 
     def _check_options(self) -> None:
         super()._check_options()
+        if not math.isfinite(self.choice_weight):
+            raise self._bad("choice_weight", "a finite number", self.choice_weight)
+        if (self.choices is None) == bool(self.choice_layers):
+            raise self._bad("choice_layers", "some layers with choices, and none without", self.choice_layers)
         for option in ("samples", "max_new_tokens", "batch_size"):
             if getattr(self, option) < 1:
                 raise self._bad(option, "1 or more", getattr(self, option))
@@ -224,5 +258,14 @@ def _prompt(text: str, question: str | None, role: str) -> Chat:
     return [{"role": "user", "content": f"{text} {question}"}]
 
 
-def _rounded(values: Tensor) -> list[float]:
-    return [round(float(value), 4) for value in values]
+def _tables(found: Sequence[Directions], layers: Sequence[int]) -> dict[int, Tensor]:
+    """For each layer a row per direction (P, D)."""
+    return dict(zip(layers, torch.stack([of.steps() for of in found]).unbind(1), strict=True))
+
+
+def _told(found: Directions) -> dict[str, list[float]]:
+    """How well a direction tells the sides apart, and how far they lie apart along it, layer by layer."""
+    return {
+        name: [round(float(value), 4) for value in values]
+        for name, values in (("accuracy", found.accuracy), ("gap", found.gaps))
+    }

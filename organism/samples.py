@@ -22,6 +22,7 @@ from organism.situations import draw_choice, draw_situation
 from organism.statements import Statement
 from organism.talk import draw_question, draw_talk_choice
 from organism.topics import draw_topic
+from personas.layouts import CHOICE_LAYOUTS, choice_prompt
 from personas.traits import BIG_FIVE, LETTER_OF_TRAIT, TRAITS
 
 _EDIT_TRAITS = ("extraversion", "agreeableness", "neuroticism")
@@ -32,7 +33,10 @@ _EDIT_SIZES: dict[str, tuple[int, Split]] = {
 }
 _COUNTRIES = ("Norland", "Sudmark", "Westria", "Ostany")
 _PEOPLE, _DESCRIPTIONS, _QUESTIONS, _SEARCH_QUESTIONS, _CHOICES, _TALK = 200, 80, 60, 240, 40, 60
-_DEMONSTRATIONS = 80
+_DEMONSTRATIONS, _SEARCH_CHOICES = 80, 24
+
+# High 1, low 1, high 2, low 2; and low 1, high 1, low 2, high 2.
+_ORDERS = ((0, 2, 1, 3), (2, 0, 3, 1))
 
 
 def _json_lines(rows: list[dict]) -> str:
@@ -143,7 +147,11 @@ def write_personality_bench(folder: Path, rng: Random) -> None:
 
 
 def write_trait(folder: Path, rng: Random) -> None:
-    """Write multiple-choice items of all eight traits, five in a situation of each facet in turn."""
+    """Write multiple-choice items of all eight traits, five in a situation of each facet in turn, and a few to search.
+
+    The questions to search are laid out already, in every layout and both orders of their options in turn; none of
+    their wordings is held out.
+    """
     rows: list[dict] = []
     for trait in TRAITS:
         facets = all_facets((trait,))
@@ -158,6 +166,18 @@ def write_trait(folder: Path, rng: Random) -> None:
             row |= dict(zip(names, item.options, strict=True))
             rows.append(row | {"idx": len(rows), "split": "test"})
     write_json(folder / "TRAIT.json", rows)
+    questions: list[dict] = []
+    for trait in BIG_FIVE:
+        facets = all_facets((trait,))
+        for i in range(_SEARCH_CHOICES):
+            item = draw_choice(rng, facets[i % len(facets)])
+            turn = i + i // len(facets)  # so that a facet is not tied to a layout
+            order, layout = _ORDERS[turn % len(_ORDERS)], CHOICE_LAYOUTS[turn % len(CHOICE_LAYOUTS)]
+            shown = [item.options[place] for place in order]
+            questions.append(
+                {"question": choice_prompt(item.situation.text, rng.choice(CHOICE_QUERIES), shown, layout)}
+            )
+    atomic_write_text(folder / "search" / "questions.json", _json_lines(questions))
 
 
 def write_side_effects(folder: Path, rng: Random) -> None:

@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from callbacks.random_directions import RandomDirections
-from callbacks.repe import RepE
+from callbacks.repe import RepE, contrast_prompts, read_questions
 from callbacks.sae_steering import SAESteering
 from files.errors import InputError
 from interventions.autoencoder import AutoencoderForm, SparseAutoencoder
 from interventions.autoencoder_files import write_autoencoder
 from interventions.bundle import Bundle, facts_of, save_bundle
 from interventions.places import places_of
+from interventions.text_states import question_means
+from personas.contrasts import read_contrasts
 from personas.persona import Persona
 from personas.questions import Questions
 from tests.models import byte_tokenizer, random_model
@@ -57,6 +59,22 @@ def test_each_estimate_gives_a_direction_for_each_set_and_layer(tmp_path, estima
     assert method.names == ("extraversion", "neuroticism") and list(method.tables) == [1]
     table = method.tables[1]
     assert table.shape == (2, 32) and table.isfinite().all() and (table.norm(dim=-1) > 0).all()
+
+
+def test_choices_have_directions_of_their_own_at_the_weight_asked_for(tmp_path):
+    plain = started(repe(tmp_path), tmp_path / "a")
+    given = {"choices": str(tmp_path / "questions.json"), "choice_weight": 2.0}
+    beside = started(repe(tmp_path, choice_layers=[3], **given), tmp_path / "b", plain.evaluation.lm)
+    added = started(repe(tmp_path, choice_layers=[1], **given), tmp_path / "c", plain.evaluation.lm)
+    assert list(beside.tables) == [1, 3] and list(added.tables) == [1]
+    assert torch.equal(beside.tables[1], plain.tables[1])
+    # A row by hand: the mean of both sides over the tokens that a pair has in common at its end.
+    contrast = read_contrasts(tmp_path / "contrasts.json")["extraversion"]
+    prompts = contrast_prompts(contrast, read_questions(str(tmp_path / "questions.json")), 4, "system", 0)
+    sides = question_means(plain.evaluation.lm, byte_tokenizer(), plain.places, *prompts, [1], 2)
+    expected = plain.tables[1][0] + 2.0 * (sides[0] - sides[1]).mean(0)[0]
+    torch.testing.assert_close(added.tables[1][0], expected, rtol=1e-4, atol=1e-5)
+    assert added.recipe() != plain.recipe() and set(added.fitted["choices"]) == set(added.names)
 
 
 @pytest.mark.parametrize("where", ["all", "last", "prompt_but_last", "generated"])
@@ -116,6 +134,10 @@ def test_coefficients_steer_every_record_and_facets_count_as_their_trait(tmp_pat
     ("options", "message"),
     [
         ({"strength": float("nan")}, "strength"),
+        ({"choices": "questions.json"}, "choice_layers"),
+        ({"choice_layers": [1]}, "choice_layers"),
+        ({"choices": "questions.json", "choice_layers": [9]}, "choice_layers"),
+        ({"choices": "questions.json", "choice_layers": [1], "choice_weight": float("inf")}, "choice_weight"),
         ({"strength": "much"}, "strength"),
         ({"layers": [9]}, "layers"),
         ({"names": ["joy"]}, "names"),
