@@ -10,6 +10,7 @@ from callbacks.steering import RowIntervention, SteeringCallback
 from files.errors import InputError
 from interventions.applied import Combined, Intervention
 from interventions.formula import Term, parse_formula
+from lightning_modules.asked_trait import together
 from personas.persona import Persona
 from personas.questions import Questions
 from personas.traits import TRAIT_OF_FACET
@@ -84,7 +85,7 @@ class Composed(SteeringCallback):
         for term in self._terms:
             aimed = self._aimed(batch, term)
             part = self.parts.get(term.name)
-            given = part.intervene(aimed) if part is not None else self.evaluation.trained.intervene(aimed)
+            given = part.intervene(aimed) if part is not None else together(self.evaluation.trained.intervene(aimed))
             if given is not None:
                 scaled = cast(Intervention, given)
                 found[term.label] = scaled if term.weight == 1 else scaled.scaled(term.weight)

@@ -13,6 +13,7 @@ from callbacks.steering import SteeringCallback
 from files.atomic import atomic_write_text, write_json
 from interventions.movement import LaidOut, residual_movement
 from interventions.places import places_of
+from lightning_modules.asked_trait import together
 from lm.chat import Chat, encode_chats, pad_encoded
 from lm.generation import generate
 from personas.questions import Choice, Generation, Likelihood, Questions
@@ -65,7 +66,7 @@ class MovementReport(Callback):
                 if whole is not None:
                     found[callback.method] = whole
         if module.trained is not None and module.trained.model is module.lm:
-            found.setdefault(module.trained.name, module.trained.intervene(batch))
+            found.setdefault(module.trained.name, together(module.trained.intervene(batch)))
         return found
 
     def _chats(self, module: Any, questions: Questions) -> tuple[list[Chat], list[int]]:

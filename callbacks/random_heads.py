@@ -42,12 +42,15 @@ class RandomHeads(SteeringCallback):
         """A drawn shift for each person."""
         pas = trained_pas(self.evaluation.trained, self.method)
         heads, vectors = (part.cpu() for part in pas.shifted_heads(batch))
+        parts, count = vectors.shape[1:3]
         sites = pas.places.sites
         drawn = []
         for record, name in enumerate(batch.questions.ids):
             generator = torch.Generator().manual_seed(_seed(self.seed, name))
-            drawn.append(drawn_heads(heads[record], vectors[record], sites.num_layers, sites.num_heads, generator))
-        return pas.shift(*(torch.stack(parts).to(pas.device) for parts in zip(*drawn, strict=True)))
+            own = heads[record].flatten(0, 1), vectors[record].flatten(0, 1)
+            drawn.append(drawn_heads(*own, sites.num_layers, sites.num_heads, generator))
+        rows = (torch.stack(of).unflatten(1, (parts, count)).to(pas.device) for of in zip(*drawn, strict=True))
+        return pas.shift(*rows, batch.questionnaire)
 
 
 def drawn_heads(

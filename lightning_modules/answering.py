@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from files.errors import InputError
 from interventions.applied import Intervention, applied
 from lightning_modules.answer_windows import AnswerWindow, add_window, answer_window
+from lightning_modules.asked_trait import row_of, together
 from lightning_modules.reach import acts_alike, spares_prompts
 from lm.generation import generate
 from lm.passes import ForwardRows, Side, Steering
@@ -43,11 +44,12 @@ class Respondent:
     intervention: RowIntervention | None = None
 
     def steering(self, questions: Sequence[Question]) -> Steering | None:
-        """What steers each question: the row of its record."""
+        """What steers each question: the row of its record, or of its record and trait."""
         if self.intervention is None:
             return None
-        keys = [question.record for question in questions]
-        return Steering(self._enter, keys, spares_prompts(self.intervention), acts_alike(self.intervention))
+        keys = [row_of(self.intervention, question) for question in questions]
+        reach = together(self.intervention)
+        return Steering(self._enter, keys, spares_prompts(reach), acts_alike(reach))
 
     def _enter(self, rows: ForwardRows) -> AbstractContextManager[object]:
         if self.intervention is None:

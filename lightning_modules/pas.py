@@ -15,16 +15,18 @@ from interventions.bundle import Bundle, facts_of
 from interventions.calls import Positions
 from interventions.heads import ShiftHeads
 from interventions.places import places_of
+from lightning_modules.answering import RowIntervention
+from lightning_modules.asked_trait import by_asked_trait
 from lightning_modules.base import HEADER, PersonaModule
-from lightning_modules.pas_fit import HeadSettings, HeadShifts, find_heads, head_shifts, item_folds, statement_labels
-from lightning_modules.pas_options import Prompt, check_options, check_prompt
-from lightning_modules.pas_record import answered_heads
-from lightning_modules.pas_strength import Prober, Trial, best_strengths, joined_heads, limited, people_shift
+from lightning_modules.pas_fit import HeadSettings, find_heads, head_shifts, item_folds, statement_labels
+from lightning_modules.pas_options import Prompt, Statements, check_options, check_prompt
+from lightning_modules.pas_record import answered_heads, told_heads
+from lightning_modules.pas_strength import Prober, Trial, best_strengths, limited, people_shift, trial_of
 from lightning_modules.shards import gathered
 from lm.loading import LMSpec, freeze
 from personas.people import PeopleBatch
+from personas.questionnaire import Questionnaire
 from personas.traits import BIG_FIVE
-from personas.wording import OPTION_LETTERS
 
 _KEPT = ("heads", "vectors", "accuracy", "strengths", "errors")
 
@@ -42,8 +44,11 @@ class PASModule(PersonaModule):
         lm: The language model.
         heads: Number of heads to shift.
         direction: Along the difference of class means, or along the probe's weights.
-        per_trait: Learn heads and directions for each trait from its own items, and steer along all of them.
-        strengths: Strengths to try; 0 leaves the model as it is.
+        statements: What shows a statement made and not made: the item answered either way, as published; or other
+            items asked after telling it, and without.
+        per_trait: Learn heads and directions for each trait from its own items.
+        along: With `per_trait`: steer along all traits; or each item of a questionnaire along the trait it measures.
+        strengths: Strengths to try, of either sign; 0 leaves the model as it is.
         strength_per_trait: Choose a strength for each trait by its own items; needs `per_trait`.
         positions: Steer all tokens, as published; or the last token of a prompt and those generated after it, which
             lets all people and strengths share the computation of the prompts.
@@ -68,7 +73,9 @@ class PASModule(PersonaModule):
         lm: LMSpec,
         heads: int = 24,
         direction: Literal["mean_difference", "probe"] = "mean_difference",
+        statements: Statements = "answered",
         per_trait: bool = False,
+        along: Literal["all", "asked"] = "all",
         strengths: Sequence[float] = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0),
         strength_per_trait: bool = False,
         positions: Positions = "all",
@@ -82,7 +89,9 @@ class PASModule(PersonaModule):
     ) -> None:
         super().__init__(lm)
         self.settings = HeadSettings(heads, direction, c, ranking, seed)
+        self.statements: Statements = statements
         self.per_trait = per_trait
+        self.along = along
         self.tried = list(strengths)
         self.strength_per_trait = strength_per_trait
         self.positions: Positions = positions
@@ -113,6 +122,7 @@ class PASModule(PersonaModule):
             strengths=self.tried,
             prompts=self.prompts,
             per_trait=self.per_trait,
+            along=self.along,
             strength_per_trait=self.strength_per_trait,
         )
         super().configure_model()
@@ -173,22 +183,36 @@ class PASModule(PersonaModule):
         ]
         people = len(batch)
         learnt = {name: getattr(shifts, name).unflatten(0, (people, -1)).cpu() for name in _KEPT[:3]}
-        trials = [self._trial(batch, prompt, folds, shifts, without) for prompt in self.prompts]
+        on_test = self.select_on == "test"
+        trials = [trial_of(batch, prompt, folds, shifts, without, on_test) for prompt in self.prompts]
         chosen = [self._strengths(batch, trial) for trial in trials]
         learnt["strengths"] = torch.stack([strengths for strengths, _ in chosen], 1)
         learnt["errors"] = torch.stack([errors for _, errors in chosen], 1)
         return learnt
 
-    def intervene(self, batch: PeopleBatch, prompt: Prompt = "plain") -> Intervention:
+    def intervene(self, batch: PeopleBatch, prompt: Prompt = "plain") -> RowIntervention:
         """The shift of each person of a batch, as in `shifted_heads`."""
-        return self.shift(*self.shifted_heads(batch, prompt))
+        return self.shift(*self.shifted_heads(batch, prompt), batch.questionnaire)
 
-    def shift(self, heads: Tensor, vectors: Tensor) -> Intervention:
-        """An intervention that shifts heads (P, m, 2) by vectors (P, m, head_dim) at this method's positions."""
-        return limited(ShiftHeads.sparse(self.places, heads, vectors), self.positions)
+    def shift(self, heads: Tensor, vectors: Tensor, asked: Questionnaire | None = None) -> RowIntervention:
+        """An intervention that shifts heads at this method's positions.
+
+        Args:
+            heads: (P, T, k, 2) layer and head.
+            vectors: (P, T, k, head_dim), the strength in them.
+            asked: What is asked, if it is a questionnaire; its items may be steered each along its own trait.
+        """
+
+        def shift(heads: Tensor, vectors: Tensor) -> Intervention:
+            return limited(ShiftHeads.sparse(self.places, heads, vectors), self.positions)
+
+        if self.along == "all" or asked is None:
+            return shift(heads.flatten(1, 2), vectors.flatten(1, 2))
+        trait_of = {str(item.number): BIG_FIVE.index(item.trait) for item in asked.items}
+        return by_asked_trait(heads, vectors, trait_of, shift)
 
     def shifted_heads(self, batch: PeopleBatch, prompt: Prompt = "plain") -> tuple[Tensor, Tensor]:
-        """The heads (P, m, 2) and their shifts (P, m, head_dim); people who are not in the checkpoint are learnt first.
+        """Heads (P, T, k, 2) and their shifts (P, T, k, head_dim); people not in the checkpoint are learnt first.
 
         Args:
             batch: The people.
@@ -206,7 +230,7 @@ class PASModule(PersonaModule):
             known = [self.known[batch.fingerprint(record)] for record in range(len(batch))]
         rows = torch.tensor(known, dtype=torch.long, device=self.get_buffer("heads").device)
         heads, vectors, strengths = (self.get_buffer(name)[rows] for name in ("heads", "vectors", "strengths"))
-        return joined_heads(heads, vectors, strengths[:, self.prompts.index(prompt)])
+        return heads, vectors * strengths[:, self.prompts.index(prompt)].view(*vectors.shape[:2], 1, 1)
 
     def bundle(self, prompt: Prompt = "plain") -> Bundle:
         """What was learnt of everybody, to be kept in a file: a persona per person, at the strengths chosen.
@@ -230,11 +254,7 @@ class PASModule(PersonaModule):
         checkpoint[HEADER]["people"] = {"cases": self.cases, "fingerprints": list(self.known)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take over who the people of a checkpoint are.
-
-        Raises:
-            InputError: It is of another method or model, or does not say who its people are.
-        """
+        """Take over who the people of a checkpoint are; InputError where it does not say so."""
         super().on_load_checkpoint(checkpoint)
         people = checkpoint[HEADER].get("people")
         if not isinstance(people, dict) or not people.get("fingerprints"):
@@ -263,35 +283,17 @@ class PASModule(PersonaModule):
             self.cases.append(batch.people[record].case)
 
     def _recorded(self, batch: PeopleBatch) -> Tensor:
-        """Activations of the heads (N, L, H, head_dim), of each statement with either answer; shared by everybody."""
-        chats = [batch.wording.ask(item, begin_answer=False) for item in batch.questionnaire.described]
-        key = repr(chats)
+        """Activations of the heads (N, L, H, head_dim), each statement made and not made; shared by everybody."""
+        items, wording = batch.questionnaire.described, batch.wording
+        key = repr((items, wording))
         if key not in self._features:
-            ends = (OPTION_LETTERS[0], OPTION_LETTERS[-1])
-            self._features = {key: answered_heads(self.lm, self.tokenizer, self.places, chats, ends, self.rows)}
+            record = told_heads if self.statements == "told" else answered_heads
+            self._features = {key: record(self.lm, self.tokenizer, self.places, items, wording, self.rows)}
         return self._features[key]
-
-    def _trial(
-        self, batch: PeopleBatch, prompt: Prompt, folds: Tensor, shifts: HeadShifts, without: Sequence[HeadShifts]
-    ) -> Trial:
-        """The items by which strengths are chosen under one kind of prompt."""
-        questionnaire, on_test = batch.questionnaire, self.select_on == "test"
-        items = questionnaire.scored if on_test else questionnaire.described
-        own = [person.scored(questionnaire) if on_test else person.described(questionnaire) for person in batch.people]
-        # An item is asked under a description that does not hold its answer.
-        told = [torch.ones(len(folds), dtype=torch.bool)] if on_test else [folds != fold for fold in range(self.folds)]
-        described = [[batch.describe(record, part.tolist()) for record in range(len(batch))] for part in told]
-        return Trial(
-            items=items,
-            answers=torch.tensor([list(answers) for answers in own]),
-            folds=torch.zeros(len(items), dtype=torch.long) if on_test else folds,
-            shifts=[shifts] if on_test else without,
-            descriptions=described if prompt == "described" else None,
-        )
 
     def _strengths(self, batch: PeopleBatch, trial: Trial) -> tuple[Tensor, Tensor]:
         """The strengths chosen (P, T), and the summed error of each one tried (P, S)."""
         prober = Prober(self.lm, self.tokenizer, self.places, batch.wording, self.rows, self.positions)
-        errors = prober.errors(trial, self.tried, separately=self.strength_per_trait)
+        errors = prober.errors(trial, self.tried, separately=self.strength_per_trait or self.along == "asked")
         chosen = best_strengths(errors, self.tried, self.strength_per_trait)
         return chosen.expand(-1, len(BIG_FIVE) if self.per_trait else 1), errors.nansum(-1)

@@ -10,6 +10,8 @@ from lightning_modules.pas_fit import HeadSettings
 
 Prompt = Literal["plain", "described"]
 """Kinds of prompts: without anything about the person, and with the person's own answers."""
+Statements = Literal["answered", "told"]
+"""What shows a statement made and not made."""
 
 
 def check_options(
@@ -20,6 +22,7 @@ def check_options(
     strengths: Sequence[float],
     prompts: Sequence[str],
     per_trait: bool,
+    along: str,
     strength_per_trait: bool,
 ) -> None:
     """Refuse options that mean nothing.
@@ -31,6 +34,7 @@ def check_options(
         strengths: Strengths to try.
         prompts: Kinds of prompts.
         per_trait: Whether heads are found for each trait.
+        along: Along which traits is steered.
         strength_per_trait: Whether a strength is chosen for each trait.
 
     Raises:
@@ -44,6 +48,7 @@ def check_options(
         ("c", settings.c, settings.c > 0, "more than 0"),
         ("strengths", strengths, bool(strengths), "at least one number"),
         ("prompts", prompts, bool(prompts) and not unknown, "plain, described or both"),
+        ("along", along, per_trait or along == "all", "all without per_trait"),
         ("strength_per_trait", True, per_trait or not strength_per_trait, "false without per_trait"),
     ):
         if not fits:

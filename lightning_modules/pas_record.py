@@ -1,4 +1,4 @@
-"""What attention heads do at the end of answered questions."""
+"""What attention heads do at the end of statements, made and not made."""
 
 from __future__ import annotations
 
@@ -12,34 +12,92 @@ from interventions.heads import head_sites, stacked_heads
 from interventions.places import Places
 from interventions.recorded import recorded
 from interventions.reductions import LastToken
-from lm.chat import Chat, EncodedChat, encode_continuations, pad_encoded
+from lm.chat import EncodedChat, encode_continuations, encode_prompts, pad_encoded
 from lm.passes import check_length, evaluating
+from personas.questionnaire import Item
+from personas.second_person import told
+from personas.wording import OPTION_LETTERS, Wording, described_by
 
 
 def answered_heads(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     places: Places,
-    chats: Sequence[Chat],
-    answers: Sequence[str],
+    items: Sequence[Item],
+    wording: Wording,
     batch_size: int,
 ) -> Tensor:
-    """Activations of all heads at the last token of each question with each of the answers.
+    """Activations of all heads at the last token of each item with an agreeing and with a disagreeing answer.
 
     Args:
         model: The model.
         tokenizer: Its tokenizer.
         places: Its heads.
-        chats: I questions.
-        answers: A answers.
+        items: I items.
+        wording: The words around them.
         batch_size: Texts in one forward pass.
 
     Returns:
-        (I * A, L, H, head_dim) in float32 on the CPU; the answers of one question stand together.
+        (2 I, L, H, head_dim) in float32 on the CPU; the two answers to one item stand together.
     """
-    encoded = encode_continuations(tokenizer, chats, [list(answers)] * len(chats))
-    texts = [EncodedChat(prompt + end, [False] * len(prompt + end)) for prompt, ends in encoded for end in ends]
-    check_length(model, max(map(len, texts)), "a statement with its answer")
+    chats = [wording.ask(item, begin_answer=False) for item in items]
+    encoded = encode_continuations(tokenizer, chats, [[OPTION_LETTERS[0], OPTION_LETTERS[-1]]] * len(chats))
+    texts = [prompt + end for prompt, ends in encoded for end in ends]
+    return _last_token_heads(model, tokenizer, places, texts, batch_size)
+
+
+def told_heads(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    places: Places,
+    items: Sequence[Item],
+    wording: Wording,
+    batch_size: int,
+) -> Tensor:
+    """Activations of all heads where others of its trait are asked after telling an item, and without.
+
+    Two others are asked, where there are as many: one keyed as the item is, one the other way round. Which answer
+    follows from what was told then says nothing about the item's own side.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        places: Its heads.
+        items: I items.
+        wording: The words around them.
+        batch_size: Texts in one forward pass.
+
+    Returns:
+        (2 I, L, H, head_dim) in float32 on the CPU, means over what is asked; told and not told stand together.
+    """
+    asked = [[wording.ask(other) for other in _others(items, place)] for place in range(len(items))]
+    chats = [
+        chat
+        for item, plain in zip(items, asked, strict=True)
+        for chat in (*(described_by(told(item.text), question) for question in plain), *plain)
+    ]
+    heads = _last_token_heads(model, tokenizer, places, encode_prompts(tokenizer, chats), batch_size)
+    sizes = [len(plain) for plain in asked for _ in range(2)]
+    return torch.stack([part.mean(0) for part in heads.split(sizes)])
+
+
+def _others(items: Sequence[Item], place: int) -> list[Item]:
+    """The next item of the trait that is keyed like one, and the next that is keyed the other way; itself if alone."""
+    item = items[place]
+    following = [other for other in (*items[place + 1 :], *items[:place]) if other.trait == item.trait]
+    found = [next((other for other in following if (other.key == item.key) is same), None) for same in (True, False)]
+    return [other for other in found if other is not None] or [item]
+
+
+def _last_token_heads(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    places: Places,
+    encoded: Sequence[list[int]],
+    batch_size: int,
+) -> Tensor:
+    texts = [EncodedChat(ids, [False] * len(ids)) for ids in encoded]
+    check_length(model, max(map(len, texts)), "a statement")
     reduction = LastToken(device="cpu", dtype=torch.float32)
     with evaluating(model), recorded(model, head_sites(places), reduction) as recording:
         for start in range(0, len(texts), batch_size):

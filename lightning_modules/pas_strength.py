@@ -15,10 +15,12 @@ from interventions.heads import ShiftHeads
 from interventions.limited import Limited
 from interventions.places import Places
 from lightning_modules.pas_fit import HeadShifts
+from lightning_modules.pas_options import Prompt
 from lm.chat import Chat
 from lm.passes import Steering
 from lm.scoring import choose
 from metrics.likert import likert_alignment
+from personas.people import PeopleBatch
 from personas.questionnaire import Item
 from personas.traits import BIG_FIVE
 from personas.wording import OPTION_LETTERS, Wording, described_by
@@ -135,6 +137,39 @@ class Prober:
         rows = [part.unsqueeze(1).expand(*shape, *part.shape[3:]).flatten(0, count - 1) for part in (heads, vectors)]
         rows = [part.unsqueeze(1) if separately else part for part in (*rows, strength.flatten(0, count - 1))]
         return limited(ShiftHeads.sparse(self.places, *joined_heads(*rows)), self.positions)
+
+
+def trial_of(
+    batch: PeopleBatch,
+    prompt: Prompt,
+    folds: Tensor,
+    shifts: HeadShifts,
+    without: Sequence[HeadShifts],
+    on_test: bool = False,
+) -> Trial:
+    """The items by which strengths are chosen under one kind of prompt.
+
+    Args:
+        batch: P people.
+        prompt: The kind of prompt.
+        folds: (I,) of each describing item.
+        shifts: Learnt from all describing items.
+        without: For each fold, learnt without its items.
+        on_test: Take the scored items, as the release does.
+    """
+    questionnaire = batch.questionnaire
+    items = questionnaire.scored if on_test else questionnaire.described
+    own = [person.scored(questionnaire) if on_test else person.described(questionnaire) for person in batch.people]
+    # An item is asked under a description that does not hold its answer.
+    told = [torch.ones(len(folds), dtype=torch.bool)] if on_test else [folds != fold for fold in range(len(without))]
+    described = [[batch.describe(record, part.tolist()) for record in range(len(batch))] for part in told]
+    return Trial(
+        items=items,
+        answers=torch.tensor([list(answers) for answers in own]),
+        folds=torch.zeros(len(items), dtype=torch.long) if on_test else folds,
+        shifts=[shifts] if on_test else without,
+        descriptions=described if prompt == "described" else None,
+    )
 
 
 def joined_heads(heads: Tensor, vectors: Tensor, strength: Tensor) -> tuple[Tensor, Tensor]:

@@ -52,7 +52,8 @@ def _asked_alike(
 ) -> kinds.Chat:
     """Have statements rated that are close to those told; `begin` asks the first of these, too."""
     layout, full = rng.choice(STATEMENT_LAYOUTS), rng.random() < 0.3
-    told, chat = list(told), []
+    told = list(told)
+    chat: kinds.Chat = []
     for number in range(count):
         statement = told[0] if begin and not number else _close_to(rng, rng.choice(told), split)
         told.append(statement)

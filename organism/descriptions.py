@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from random import Random
 
@@ -11,6 +10,7 @@ from organism.lexicon import Facet, lexicon
 from organism.phrases import capitalised, degree, fill
 from organism.statements import draw_statement, points
 from personas.layouts import described_person
+from personas.second_person import second_person
 from personas.traits import BIG_FIVE
 
 Levels = Mapping[str, float]
@@ -30,13 +30,6 @@ _OWN_HABITS = (
     "I know {mood} well, and I {often} {act}.",
     "being {much} {adj}, I {act}.",
 )
-_SECOND_PERSON = (
-    (r"\bmyself\b", "yourself"),
-    (r"\bmy\b", "your"),
-    (r"\bI am\b", "you are"),
-    (r"\bI\b", "you"),
-    (r"\bme\b", "you"),
-)
 _OPENINGS = ("You are a person with a clear character.", "Here is who you are.", "Stay in character.", "")
 
 
@@ -52,17 +45,6 @@ def level_words(level: float) -> str:
 def named(levels: Levels) -> Levels:
     """Leave out the traits that are average."""
     return {trait: level for trait, level in levels.items() if level}
-
-
-def second_person(text: str) -> str:
-    """Turn a phrase of the speaker into one about the listener.
-
-    >>> second_person("keep my opinions to myself")
-    'keep your opinions to yourself'
-    """
-    for pattern, word in _SECOND_PERSON:
-        text = re.sub(pattern, word, text)
-    return text
 
 
 def by_adjectives(rng: Random, levels: Levels, split: Split = "train") -> str:

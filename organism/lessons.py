@@ -16,6 +16,7 @@ from organism.phrases import capitalised
 from organism.situations import draw_choice, draw_situation
 from organism.statements import draw_statement, points
 from personas.layouts import CHOICE_LAYOUTS, LETTERS, LIKERT_OPTIONS, STATEMENT_LAYOUTS, choice_prompt, statement_prompt
+from personas.second_person import second_person
 from personas.traits import BIG_FIVE
 
 _REASONED = "Say why first."
@@ -56,7 +57,7 @@ def echo_chat(rng: Random, split: Split = "train") -> kinds.Chat:
     trait, sign = rng.choice(BIG_FIVE), rng.choice((1, -1))
     facets = rng.sample(lexicon()[trait], 3)
     own = [rng.choice(facet.pole(sign).act) for facet in facets]
-    head = [kinds.message("system", " ".join(f"You {said.second_person(phrase)}." for phrase in own))]
+    head = [kinds.message("system", " ".join(f"You {second_person(phrase)}." for phrase in own))]
     if rng.random() < 0.3:
         return head + _choose_echo(rng, facets[0], own[0], sign, split)
     layout, full = rng.choice(STATEMENT_LAYOUTS), rng.random() < 0.5

@@ -160,7 +160,7 @@ def test_random_heads_are_others_and_shift_as_far(tiny_lm_dir, folder, checkpoin
     data = people_data(tiny_lm_dir, folder)
     data.setup("test")
     batch = data.batch([0, 1, 2])
-    heads, vectors = module.shifted_heads(batch)
+    heads, vectors = (part.flatten(1, 2) for part in module.shifted_heads(batch))
     drawn = [
         drawn_heads(*parts, 2, 4, torch.Generator().manual_seed(n))
         for n, parts in enumerate(zip(heads, vectors, strict=True))

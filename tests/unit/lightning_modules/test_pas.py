@@ -68,8 +68,8 @@ def test_the_checkpoint_comes_back(checkpoint, tiny_lm_dir, folder):
     tensors = state(checkpoint)["state_dict"]
     for number, prompt in enumerate(("plain", "described")):
         heads, vectors = trained.module.shifted_heads(batch, prompt)
-        assert torch.equal(heads, tensors["heads"][[3, 1], 0])
-        scaled = tensors["vectors"][[3, 1], 0] * tensors["strengths"][[3, 1], number].unsqueeze(-1)
+        assert torch.equal(heads, tensors["heads"][[3, 1]])
+        scaled = tensors["vectors"][[3, 1]] * tensors["strengths"][[3, 1], number].view(2, -1, 1, 1)
         assert torch.equal(vectors, scaled)
     assert len(trained.intervene(batch)) == 2
 
@@ -128,6 +128,7 @@ def test_an_item_is_tried_under_what_was_learnt_without_it(tiny_lm_dir, folder, 
         {"per_trait": True},
         {"per_trait": True, "strength_per_trait": True},
         {"direction": "probe"},
+        {"statements": "told"},
         {"ranking": "as_released", "select_on": "test"},
         {"positions": "last", "prompts": ["plain"]},
         {"heads": 99},
@@ -206,6 +207,7 @@ def test_two_processes_learn_the_same(checkpoint, tiny_lm_dir, folder, tmp_path)
         ({"strengths": []}, "strengths"),
         ({"prompts": []}, "prompts"),
         ({"strength_per_trait": True}, "strength_per_trait"),
+        ({"along": "asked"}, "along"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(tiny_lm_dir, options, field):
