@@ -18,7 +18,7 @@ from interventions.places import places_of
 from lightning_modules.answering import RowIntervention
 from lightning_modules.asked_trait import by_asked_trait
 from lightning_modules.base import HEADER, PersonaModule
-from lightning_modules.pas_fit import HeadSettings, find_heads, head_shifts, item_folds, statement_labels
+from lightning_modules.pas_fit import HeadSettings, find_heads, head_shifts, item_folds, of_each_trait, statement_labels
 from lightning_modules.pas_options import Prompt, Statements, check_options, check_prompt
 from lightning_modules.pas_record import answered_heads, told_heads
 from lightning_modules.pas_strength import Prober, Trial, best_strengths, limited, people_shift, trial_of
@@ -55,6 +55,7 @@ class PASModule(PersonaModule):
         prompts: Under which prompts strengths are chosen: plain ones, and ones with the person's answers in them.
         select_on: Choose strengths by the describing items; or by the scored ones, as the release does, which makes its
             figures look better than they are.
+        tried: Choose strengths under descriptions by about so many of the describing items; by all if left out.
         folds: Parts of the describing items; each is held back in turn.
         ranking: Rank heads by held-back accuracy, or as the release does.
         c: Weight of the losses against the penalty in the probes.
@@ -81,6 +82,7 @@ class PASModule(PersonaModule):
         positions: Positions = "all",
         prompts: Sequence[Prompt] = ("plain", "described"),
         select_on: Literal["description", "test"] = "description",
+        tried: int | None = None,
         folds: int = 2,
         ranking: Literal["held_back", "as_released"] = "held_back",
         c: float = 1.0,
@@ -97,6 +99,7 @@ class PASModule(PersonaModule):
         self.positions: Positions = positions
         self.prompts: list[Prompt] = list(prompts)
         self.select_on = select_on
+        self.tried_items = tried
         self.folds = folds
         self.rows = rows
         # DDP refuses a module without any parameter to train.
@@ -118,6 +121,7 @@ class PASModule(PersonaModule):
         check_options(
             self.settings,
             folds=self.folds,
+            tried=self.tried_items,
             rows=self.rows,
             strengths=self.tried,
             prompts=self.prompts,
@@ -170,9 +174,7 @@ class PASModule(PersonaModule):
         features = self._recorded(batch)
         labels, used = statement_labels(answers)
         if self.per_trait:
-            of_trait = torch.tensor([[item.trait == trait for item in items] for trait in BIG_FIVE])
-            used = (used.unsqueeze(1) & of_trait.repeat_interleave(2, dim=1)).flatten(0, 1)
-            labels = labels.repeat_interleave(len(BIG_FIVE), dim=0)
+            labels, used = of_each_trait(labels, used, items)
         folds = item_folds(items, self.folds, self.settings.seed)
         of_statement = folds.repeat_interleave(2)
         heads, accuracy = find_heads(features, labels, used, of_statement, self.settings)
@@ -181,10 +183,9 @@ class PASModule(PersonaModule):
             head_shifts(features, labels, used & (of_statement != fold), heads, accuracy, self.settings)
             for fold in range(self.folds)
         ]
-        people = len(batch)
-        learnt = {name: getattr(shifts, name).unflatten(0, (people, -1)).cpu() for name in _KEPT[:3]}
-        on_test = self.select_on == "test"
-        trials = [trial_of(batch, prompt, folds, shifts, without, on_test) for prompt in self.prompts]
+        learnt = {name: getattr(shifts, name).unflatten(0, (len(batch), -1)).cpu() for name in _KEPT[:3]}
+        more = self.select_on == "test", self.tried_items
+        trials = [trial_of(batch, prompt, folds, shifts, without, *more) for prompt in self.prompts]
         chosen = [self._strengths(batch, trial) for trial in trials]
         learnt["strengths"] = torch.stack([strengths for strengths, _ in chosen], 1)
         learnt["errors"] = torch.stack([errors for _, errors in chosen], 1)

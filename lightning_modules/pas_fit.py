@@ -79,6 +79,18 @@ def statement_labels(answers: Tensor) -> tuple[Tensor, Tensor]:
     return labels, counts.repeat_interleave(2, dim=1)
 
 
+def of_each_trait(labels: Tensor, used: Tensor, items: Sequence[Item]) -> tuple[Tensor, Tensor]:
+    """Labels of statements and whether they count (5 P, 2 I), a row per person and trait, which counts its own items.
+
+    Args:
+        labels: (P, 2 I).
+        used: (P, 2 I).
+        items: I of them.
+    """
+    own = torch.tensor([[item.trait == trait for item in items] for trait in BIG_FIVE]).repeat_interleave(2, dim=1)
+    return labels.repeat_interleave(len(BIG_FIVE), dim=0), (used.unsqueeze(1) & own).flatten(0, 1)
+
+
 def item_folds(items: Sequence[Item], folds: int, seed: int) -> Tensor:
     """Share items out over folds, each with about as many of every trait and direction (I,).
 

@@ -18,6 +18,7 @@ def check_options(
     settings: HeadSettings,
     *,
     folds: int,
+    tried: int | None,
     rows: int,
     strengths: Sequence[float],
     prompts: Sequence[str],
@@ -30,6 +31,7 @@ def check_options(
     Args:
         settings: How heads are found.
         folds: Parts of the describing items.
+        tried: Items that strengths under descriptions are chosen by.
         rows: Texts in one forward pass.
         strengths: Strengths to try.
         prompts: Kinds of prompts.
@@ -44,6 +46,7 @@ def check_options(
     for option, value, fits, expected in (
         ("heads", settings.heads, settings.heads >= 1, "1 or more"),
         ("folds", folds, folds >= 2, "2 or more"),
+        ("tried", tried, tried is None or tried >= 1, "1 or more"),
         ("rows", rows, rows >= 1, "1 or more"),
         ("c", settings.c, settings.c > 0, "more than 0"),
         ("strengths", strengths, bool(strengths), "at least one number"),

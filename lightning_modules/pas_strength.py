@@ -14,7 +14,7 @@ from interventions.calls import Positions
 from interventions.heads import ShiftHeads
 from interventions.limited import Limited
 from interventions.places import Places
-from lightning_modules.pas_fit import HeadShifts
+from lightning_modules.pas_fit import HeadShifts, item_folds
 from lightning_modules.pas_options import Prompt
 from lm.chat import Chat
 from lm.passes import Steering
@@ -146,6 +146,7 @@ def trial_of(
     shifts: HeadShifts,
     without: Sequence[HeadShifts],
     on_test: bool = False,
+    at_most: int | None = None,
 ) -> Trial:
     """The items by which strengths are chosen under one kind of prompt.
 
@@ -156,6 +157,7 @@ def trial_of(
         shifts: Learnt from all describing items.
         without: For each fold, learnt without its items.
         on_test: Take the scored items, as the release does.
+        at_most: Under descriptions take about so many of the describing items, evenly of every trait and direction.
     """
     questionnaire = batch.questionnaire
     items = questionnaire.scored if on_test else questionnaire.described
@@ -163,9 +165,19 @@ def trial_of(
     # An item is asked under a description that does not hold its answer.
     told = [torch.ones(len(folds), dtype=torch.bool)] if on_test else [folds != fold for fold in range(len(without))]
     described = [[batch.describe(record, part.tolist()) for record in range(len(batch))] for part in told]
+    answers = torch.tensor([list(answers) for answers in own])
+    if prompt == "described" and at_most is not None and not on_test:
+        # Within each fold, every trait and direction has its share.
+        chosen = torch.zeros(len(items), dtype=torch.bool)
+        for fold in range(len(without)):
+            places = (folds == fold).nonzero().squeeze(1)
+            parts = max(1, round(len(items) / at_most))
+            chosen[places[item_folds([items[place] for place in places.tolist()], parts, seed=fold) == 0]] = True
+        items = tuple(item for item, taken in zip(items, chosen.tolist(), strict=True) if taken)
+        answers, folds = answers[:, chosen], folds[chosen]
     return Trial(
         items=items,
-        answers=torch.tensor([list(answers) for answers in own]),
+        answers=answers,
         folds=torch.zeros(len(items), dtype=torch.long) if on_test else folds,
         shifts=[shifts] if on_test else without,
         descriptions=described if prompt == "described" else None,

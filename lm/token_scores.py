@@ -176,14 +176,16 @@ class _Scorer:
         """As `score_after`, side by side: unsteered bodies, then for each key the last tokens that it steers."""
         shared = batch.shared
         before = self._beginning(bodies[batch.items[0]][:shared], 0)
-        texts = [bodies[number][shared:] for number in batch.items]
+        # Side by side stand those that are steered by the same keys: there is a pass for each key of a pack.
+        order = sorted(batch.items, key=lambda number: [self._steered_by(item) for item in members[number]])
+        texts = [bodies[number][shared:] for number in order]
         for pack in packs([len(text) for text in texts], self.model.device):
             some = texts[pack.start : pack.stop]
             _, after = run_packed(self.model, before, some, range(len(pack)), [shared] * len(pack))
             of_key: dict[tuple[int, int], list[tuple[int, int]]] = {}
-            for text, number in enumerate(batch.items[pack.start : pack.stop]):
+            for text, number in enumerate(order[pack.start : pack.stop]):
                 for item in members[number]:
-                    of_key.setdefault((self.items[item].by, self.items[item].key), []).append((text, item))
+                    of_key.setdefault(self._steered_by(item), []).append((text, item))
             for (by, key), ends in of_key.items():
                 steering = self.steerings[by]
                 enter = None if steering is None else steering.enter
@@ -192,6 +194,10 @@ class _Scorer:
                 owners = [text for text, _ in ends]
                 logits, _ = run_packed(self.model, after, tokens, owners, places, enter, key, are_ends=True)
                 self._score_ends(logits, [item for _, item in ends])
+
+    def _steered_by(self, item: int) -> tuple[int, int]:
+        """What steers an item, and its key."""
+        return self.items[item].by, self.items[item].key
 
     def _score_ends(
         self,

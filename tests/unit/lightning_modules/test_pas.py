@@ -129,6 +129,7 @@ def test_an_item_is_tried_under_what_was_learnt_without_it(tiny_lm_dir, folder, 
         {"per_trait": True, "strength_per_trait": True},
         {"direction": "probe"},
         {"statements": "told"},
+        {"tried": 10},
         {"ranking": "as_released", "select_on": "test"},
         {"positions": "last", "prompts": ["plain"]},
         {"heads": 99},
@@ -208,6 +209,7 @@ def test_two_processes_learn_the_same(checkpoint, tiny_lm_dir, folder, tmp_path)
         ({"prompts": []}, "prompts"),
         ({"strength_per_trait": True}, "strength_per_trait"),
         ({"along": "asked"}, "along"),
+        ({"tried": 0}, "tried"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(tiny_lm_dir, options, field):
