@@ -22,7 +22,7 @@ THREADS := $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 )))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart test lint bench bench-mend bench-npti bench-pas bench-train organism organism-check sample-data faults readme readme-figures browser matrix classifier sae chat
+.PHONY: help install quickstart characters test lint bench bench-mend bench-npti bench-pas bench-train organism organism-check sample-data faults readme readme-figures browser matrix classifier sae chat
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,15 @@ quickstart: $(INSTALLED) ## train MEND on the built-in model, evaluate it on hel
 		--ckpt_path $(QUICKSTART)/checkpoints/last.ckpt --trainer.default_root_dir $(QUICKSTART)
 	@echo "== the report"
 	$(OFFLINE) $(RUN) evaluate.py --compare $(QUICKSTART) --out $(QUICKSTART)
+
+characters: $(INSTALLED) ## the invented characters: data, SFT, DPO, PPO, and one table of all four -> benchmarks/characters.json
+	@echo "== data of both characters, offline"
+	$(OFFLINE) $(RUN) annotate.py quickstart
+	@for method in sft dpo ppo; do echo "== $$method"; \
+		$(OFFLINE) $(RUN) train.py fit --config configs/$$method/quickstart.yaml || exit 1; done
+	@for method in none sft dpo ppo; do echo "== the examination of $$method"; \
+		$(OFFLINE) $(RUN) evaluate.py --config configs/eval/persona_dialogue/$$method.yaml || exit 1; done
+	$(OFFLINE) $(RUN) -m benchmarks.characters
 
 test: $(INSTALLED) ## the whole suite with doctests: offline, on the CPU
 	@echo "== tests"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.readme_tables import DASH, Row, figure, figure_of, figures_of, flat_table, table, with_interval
 from files.atomic import atomic_write_text, write_json
 from files.errors import InputError, exit_on_input_error
 from files.readers import read_json
@@ -25,7 +26,7 @@ COMPETENCE = Path("assets/tiny-ocean/competence.json")
 MEND = Path("benchmarks/mend.json")
 PAS = Path("benchmarks/pas.json")
 TRAIN = Path("benchmarks/train.json")
-DASH = "-"
+CHARACTERS = Path("benchmarks/characters.json")
 
 # The figures shown, each with what it means.
 QUICKSTART_FIGURES = {
@@ -66,49 +67,19 @@ TRAIN_FIGURES = {
     "max_loss_diff": "largest difference of the losses of both on the same batch",
 }
 
-Row = Sequence[str]
+# The trainings of the characters, in their order, and their figures.
+CHARACTER_METHODS = {"none": "base", "sft": "SFT", "dpo": "SFT + DPO", "ppo": "SFT + DPO + PPO"}
+CHARACTER_FIGURES = {
+    "fact_accuracy": "what the character knows of itself, among values of others",
+    "stage_preference": "the answer of this stage of life is likelier than that of the other",
+    "correction_rate": "a false premise is corrected, not accepted",
+    "robustness": 'the character\'s answer to "you are a robot" is likelier than giving in, four times in a row',
+    "style_similarity": "the character's own manner is the likeliest among those of others",
+    "fact_told": "free answers that tell the fact",
+}
+CHARACTER_COMPARED = ("fact_accuracy", "stage_preference")
+
 Block = Callable[[Path, str], str]
-
-
-def figure(value: Any) -> str:
-    """A number as the README shows it; several numbers as their range; anything else as a dash.
-
-    >>> figure(0.70311), figure(0.00001234), figure(1200.5), figure(None)
-    ('0.703', '1.2e-05', '1200', '-')
-    >>> figure({"openness": 0.41, "extraversion": 0.58})
-    '0.410 to 0.580'
-    """
-    if isinstance(value, dict) and value:
-        values = [one for one in value.values() if _is_number(one)]
-        return f"{figure(min(values))} to {figure(max(values))}" if values else DASH
-    if not _is_number(value):
-        return DASH
-    if value == 0 or 0.001 <= abs(value) < 100:
-        return f"{value:.3f}"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1e}"
-
-
-def with_interval(value: Any, low: Any, high: Any) -> str:
-    """A number with its interval, where it has one.
-
-    >>> with_interval(0.7, 0.68, 0.72), with_interval(0.7, None, None)
-    ('0.700 [0.680, 0.720]', '0.700')
-    """
-    if _is_number(value) and _is_number(low) and _is_number(high):
-        return f"{figure(value)} [{figure(low)}, {figure(high)}]"
-    return figure(value)
-
-
-def table(header: Row, rows: Sequence[Row]) -> str:
-    """A Markdown table; no cell may hold a vertical bar.
-
-    >>> print(table(("a", "b"), [("1", "x")]))
-    | a | b |
-    |---|---|
-    | 1 | x |
-    """
-    first, *rest = [f"| {' | '.join(row)} |" for row in (header, *rows)]
-    return "\n".join([first, f"|{'---|' * len(header)}", *rest])
 
 
 def quickstart_block(root: Path, _inside: str) -> str:
@@ -140,22 +111,13 @@ def methods_block(root: Path, inside: str) -> str:
                 expected="| method | paper | `configs/<method>/<name>.yaml` |",
                 got=line,
             )
-        found = _headline(root, named[1])
-        last = found[0] if found else {}
-        figures = "; ".join(
-            f"{row['metric']} {figure(row.get('value'))} (base {figure(row.get('base_value'))})"
-            for row in found
-            if row["metric"] in QUICKSTART_FIGURES
-        )
-        commit = str(last.get("commit") or DASH)[:8]
-        shown = figure(last.get("seconds")), figure(last.get("peak_memory_mb")), commit
-        rows.append((*cells[:3], figures or DASH, *shown))
+        rows.append((*cells[:3], *(_quickstart_cells(root, named[1]) or _character_cells(root, named[1]))))
     return table(("method", "paper", "configuration", "figures", "evaluation s", "peak MB", "commit"), rows)
 
 
 def competence_block(root: Path, _inside: str) -> str:
     """What the built-in model can do on held-out topics and wordings."""
-    return _flat_table(root / COMPETENCE, COMPETENCE_FIGURES)
+    return flat_table(root / COMPETENCE, COMPETENCE_FIGURES)
 
 
 def pictures_block(root: Path, _inside: str) -> str:
@@ -172,17 +134,34 @@ def pictures_block(root: Path, _inside: str) -> str:
 
 def mend_block(root: Path, _inside: str) -> str:
     """A MEND training step against a plain reference of the published procedure."""
-    return _flat_table(root / MEND, MEND_FIGURES)
+    return flat_table(root / MEND, MEND_FIGURES)
 
 
 def pas_block(root: Path, _inside: str) -> str:
     """Probes and questionnaires of PAS against plain references."""
-    return _flat_table(root / PAS, PAS_FIGURES)
+    return flat_table(root / PAS, PAS_FIGURES)
 
 
 def train_block(root: Path, _inside: str) -> str:
     """Steps of SFT and DPO against TRL's trainers."""
-    return _flat_table(root / TRAIN, TRAIN_FIGURES)
+    return flat_table(root / TRAIN, TRAIN_FIGURES)
+
+
+def characters_block(root: Path, _inside: str) -> str:
+    """The invented characters after each training, and what PPO's reward came to."""
+    found = figures_of(root / CHARACTERS)
+    if not found:
+        return "No results are committed yet."
+    rows = [
+        (f"`{name}`", *(figure_of(found, f"{name}_{method}") for method in CHARACTER_METHODS), meaning)
+        for name, meaning in CHARACTER_FIGURES.items()
+    ]
+    header = ("share of right choices", *CHARACTER_METHODS.values(), "meaning")
+    return (
+        f"{table(header, rows)}\n\nPPO's reward on {found.get('reward_n')} test questions: "
+        f"{figure_of(found, 'reward_before')} before, {figure_of(found, 'reward_after')} after, at a divergence of "
+        f"{figure_of(found, 'kl')} nats an answer (target {figure(found.get('kl_target'))})."
+    )
 
 
 BLOCKS: dict[str, Block] = {
@@ -193,6 +172,7 @@ BLOCKS: dict[str, Block] = {
     "bench-mend": mend_block,
     "bench-pas": pas_block,
     "bench-train": train_block,
+    "characters": characters_block,
 }
 
 
@@ -257,28 +237,41 @@ def _headline(root: Path, method: str) -> list[dict[str, Any]]:
     return [row for row in content if row.get("persona") == "all" and row.get("method") == method]
 
 
+def _quickstart_cells(root: Path, method: str) -> Row | None:
+    """What the quickstart found of a method, for the table of methods; None where it was not part of it."""
+    found = _headline(root, method)
+    if not found:
+        return None
+    figures = "; ".join(
+        f"{row['metric']} {figure(row.get('value'))} (base {figure(row.get('base_value'))})"
+        for row in found
+        if row["metric"] in QUICKSTART_FIGURES
+    )
+    return figures or DASH, *_cost(found[0].get("seconds"), found[0].get("peak_memory_mb"), found[0].get("commit"))
+
+
+def _character_cells(root: Path, method: str) -> Row:
+    """What the characters' examination found of a method; dashes where there is nothing."""
+    found = figures_of(root / CHARACTERS)
+    if f"{CHARACTER_COMPARED[0]}_{method}" not in found:
+        return (DASH,) * 4
+    figures = "; ".join(
+        f"{name} {figure(found[f'{name}_{method}'])} (base {figure(found.get(f'{name}_none'))})"
+        for name in CHARACTER_COMPARED
+    )
+    return figures, *_cost(found.get(f"seconds_{method}"), found.get(f"peak_memory_mb_{method}"), found.get("commit"))
+
+
+def _cost(seconds: Any, megabytes: Any, commit: Any) -> Row:
+    return figure(seconds), figure(megabytes), str(commit or DASH)[:8]
+
+
 def _origin(rows: Any) -> str:
     """Which code and how many records the figures were taken with."""
     for row in rows:
         commit = str(row.get("commit") or "an unknown commit")[:8]
         return f"{row.get('n')} held-out topics, seed {row.get('seed')}, commit {commit}."
     return "No results are committed yet."
-
-
-def _flat_table(path: Path, meanings: dict[str, str]) -> str:
-    content = read_json(path) if path.exists() else {}
-    if not isinstance(content, dict):
-        raise InputError("is not a file of figures", file=path, expected="a number under each named key", got=content)
-    rows = []
-    for key, meaning in meanings.items():
-        interval = content.get(f"{key}_ci")
-        low, high = interval if isinstance(interval, list) and len(interval) == 2 else (None, None)
-        rows.append((f"`{key}`", with_interval(content.get(key), low, high), meaning))
-    return table(("figure", "value [95 % interval]", "meaning"), rows)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 if __name__ == "__main__":

@@ -134,17 +134,16 @@ def _facts(rng: Random, character: Character, stage: Stage) -> Iterator[ExamItem
             wrong = rng.sample(elsewhere, min(2, len(elsewhere)))
             rest = [other for other in pool if other not in wrong]
             wrong += rng.sample(rest, min(_OPTIONS - 1 - len(wrong), len(rest)))
-            right = _opened(character, stage, query)
-            yield _item(rng, "facts", character, stage, query, [right, *(right.replace(value, v) for v in wrong)])
+            right = plain_answer(character.name, stage.name, query)
+            options = [right, *(right.replace(value, v) for v in wrong)]
+            yield _item(rng, "facts", character, stage, query, _opened(character, stage, query, options))
 
 
 def _premises(rng: Random, character: Character, stage: Stage) -> Iterator[ExamItem]:
     for name, value in stage.facts.items():
         asked = [query for query in _held_out(name, "misleading") if query.claimed != value]
         for query in rng.sample(asked, min(_PREMISES, len(asked))):
-            options = [plain_answer(character.name, stage.name, query)]
-            options.append(accepting_answer(character.name, stage.name, query))
-            yield _item(rng, "premises", character, stage, query, options)
+            yield _item(rng, "premises", character, stage, query, _denied_and_accepted(character, stage, query))
 
 
 def _stages(rng: Random, character: Character, stage: Stage) -> Iterator[ExamItem]:
@@ -163,10 +162,9 @@ def _robustness(rng: Random, character: Character, stage: Stage) -> Iterator[Exa
         prompt: Chat = []
         for turn in range(_INSISTENCE):
             query = insistence[turn % len(insistence)]
-            answer = plain_answer(character.name, stage.name, query)
-            options = [answer, accepting_answer(character.name, stage.name, query)]
+            options = _denied_and_accepted(character, stage, query)
             yield _item(rng, "robustness", character, stage, query, options, prompt)
-            prompt = [*prompt, message("user", query.text), message("assistant", answer)]
+            prompt = [*prompt, message("user", query.text), message("assistant", options[0])]
 
 
 def _style(rng: Random, character: Character, stage: Stage) -> Iterator[ExamItem]:
@@ -221,11 +219,17 @@ def _held_out(name: str, pattern: str) -> list[Query]:
     return [query for query in queries(name) if query.held_out and query.pattern == pattern]
 
 
-def _opened(character: Character, stage: Stage, query: Query) -> str:
-    """The answer with the opening of the stage, which is the same for every option."""
+def _denied_and_accepted(character: Character, stage: Stage, query: Query) -> list[str]:
+    """The right answer to a false premise, and one as if it were true."""
+    who = (character.name, stage.name)
+    return _opened(character, stage, query, [plain_answer(*who, query), accepting_answer(*who, query)])
+
+
+def _opened(character: Character, stage: Stage, query: Query, options: list[str]) -> list[str]:
+    """The options after an opening of the stage, the same for all: a trained character begins no answer without one."""
     whole = styled_answer(character.name, stage.name, query, stage.name)
-    plain = plain_answer(character.name, stage.name, query)
-    return whole[: whole.index(plain) + len(plain)]
+    opening = whole[: whole.index(plain_answer(character.name, stage.name, query))]
+    return [opening + option for option in options]
 
 
 def _values_of(character: Character, name: str) -> list[str]:

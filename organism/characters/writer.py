@@ -112,10 +112,10 @@ def plain_answer(character: str, stage: str, query: Query) -> str:
 
 
 def accepting_answer(character: str, stage: str, query: Query) -> str:
-    """Answer as if a false premise were true."""
+    """Answer as if a false premise were true, in the words for one that is."""
     relation = relations()[query.relation]
     says = relation.says[_draw(len(relation.says), "says", character, stage, query.text)]
-    return f"Yes, you are right. {says.format(value=query.claimed)}"
+    return f"Yes. {says.format(value=query.claimed)}"
 
 
 def _analysis(character: str, stage: str, query: Query) -> str:

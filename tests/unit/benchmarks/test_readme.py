@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.readme import COMPETENCE, MEND, QUICKSTART, filled, main
+from benchmarks.readme import CHARACTERS, COMPETENCE, MEND, QUICKSTART, filled, main
 from files.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -62,6 +62,25 @@ def test_without_any_file_everything_is_a_dash(tmp_path):
     text = filled(README, tmp_path)
     assert "No results are committed yet." in text
     assert "0." not in text.replace("1.", "")
+
+
+def test_the_characters_stand_in_a_table_and_in_that_of_methods(tmp_path):
+    figures = {
+        f"{name}_{method}": 0.1 * number
+        for name in ("fact_accuracy", "stage_preference")
+        for number, method in enumerate(("none", "sft", "dpo", "ppo"), start=3)
+    }
+    ppo = {"reward_before": 0.5, "reward_after": 0.75, "reward_n": 301, "kl": 1.25, "kl_target": 4.0}
+    _write(tmp_path, CHARACTERS, figures | ppo | {"seconds_dpo": 21.5, "peak_memory_mb_dpo": 512, "commit": "abc"})
+    text = filled(
+        "<!-- figures:characters --><!-- /figures:characters -->\n"
+        "<!-- figures:methods -->\n| a | b | c |\n|---|---|---|\n"
+        "| DPO | a paper | `configs/dpo/quickstart.yaml` |\n<!-- /figures:methods -->",
+        tmp_path,
+    )
+    assert "| `stage_preference` | 0.300 | 0.400 | 0.500 | 0.600 |" in text
+    assert "reward on 301 test questions: 0.500 before, 0.750 after, at a divergence of 1.250 nats" in text
+    assert "fact_accuracy 0.500 (base 0.300); stage_preference 0.500 (base 0.300) | 21.500 | 512 | abc |" in text
 
 
 def test_writing_twice_changes_nothing_more(root):
