@@ -20,6 +20,7 @@ from files.readers import read_json
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 QUICKSTART = Path("benchmarks/quickstart.json")
+PAPI = Path("benchmarks/papi.json")
 MATRIX = Path("benchmarks/matrix.json")
 PICTURES = Path("assets/figures")
 COMPETENCE = Path("assets/tiny-ocean/competence.json")
@@ -29,6 +30,11 @@ TRAIN = Path("benchmarks/train.json")
 CHARACTERS = Path("benchmarks/characters.json")
 
 # The figures shown, each with what it means.
+PAPI_METHODS = ("none", "random_heads", "pas", "few_shot", "pas_described", "personality_prompt")
+PAPI_FIGURES = {
+    "alignment_error": "distance from the person's answers, sum over five traits (lower is better)",
+    "trait_correlation": "correlation with the people's traits",
+}
 QUICKSTART_FIGURES = {
     "edit_success": "edit success: the target trait's opinions are favoured over the other traits' (higher is better)",
     "drawdown": "drawdown: what is said about other topics moves (lower is better)",
@@ -91,6 +97,17 @@ def quickstart_block(root: Path, _inside: str) -> str:
         edited = with_interval(row.get("value"), row.get("ci_low"), row.get("ci_high"))
         rows.append((f"`{metric}`", figure(row.get("base_value")), edited, meaning))
     return f"{table(('metric', 'base', 'MEND [95 % interval]', 'meaning'), rows)}\n\n{_origin(found.values())}"
+
+
+def papi_block(root: Path, _inside: str) -> str:
+    """PAS on the people of the questionnaire, beside its baselines."""
+    rows = []
+    for method in PAPI_METHODS:
+        found = {row["metric"]: row for row in _headline(root, method, PAPI)}
+        given = [found.get(metric, {}) for metric in PAPI_FIGURES]
+        rows.append((f"`{method}`", *(with_interval(*map(row.get, ("value", "ci_low", "ci_high"))) for row in given)))
+    header = ("method [95 % interval]", *PAPI_FIGURES.values())
+    return f"{table(header, rows)}\n\n{_origin(_headline(root, 'pas', PAPI), 'synthetic people')}"
 
 
 def methods_block(root: Path, inside: str) -> str:
@@ -166,6 +183,7 @@ def characters_block(root: Path, _inside: str) -> str:
 
 BLOCKS: dict[str, Block] = {
     "quickstart": quickstart_block,
+    "papi": papi_block,
     "methods": methods_block,
     "competence": competence_block,
     "pictures": pictures_block,
@@ -211,10 +229,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         help=f"first keep this results.json of a quickstart as {QUICKSTART}",
     )
+    parser.add_argument("--papi", metavar="RESULTS", type=Path, help=f"the same for PAS and its baselines, as {PAPI}")
     parser.add_argument("--root", type=Path, default=REPOSITORY, help="folder of README.md (default: this checkout)")
     options = parser.parse_args(arguments)
-    if options.quickstart is not None:
-        write_json(options.root / QUICKSTART, read_json(options.quickstart))
+    for given, kept in ((options.quickstart, QUICKSTART), (options.papi, PAPI)):
+        if given is not None:
+            write_json(options.root / kept, read_json(given))
     readme = options.root / "README.md"
     if not readme.is_file():
         raise InputError("does not exist", file=readme, expected="README.md", fix="check --root")
@@ -226,9 +246,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _headline(root: Path, method: str) -> list[dict[str, Any]]:
-    """Rows of the quickstart's results for a method over all personas."""
-    path = root / QUICKSTART
+def _headline(root: Path, method: str, file: Path = QUICKSTART) -> list[dict[str, Any]]:
+    """Rows of kept results for a method over all personas."""
+    path = root / file
     if not path.exists():
         return []
     content = read_json(path)
@@ -239,13 +259,13 @@ def _headline(root: Path, method: str) -> list[dict[str, Any]]:
 
 def _quickstart_cells(root: Path, method: str) -> Row | None:
     """What the quickstart found of a method, for the table of methods; None where it was not part of it."""
-    found = _headline(root, method)
+    found = _headline(root, method) or _headline(root, method, PAPI)
     if not found:
         return None
     figures = "; ".join(
         f"{row['metric']} {figure(row.get('value'))} (base {figure(row.get('base_value'))})"
         for row in found
-        if row["metric"] in QUICKSTART_FIGURES
+        if row["metric"] in {*QUICKSTART_FIGURES, *PAPI_FIGURES}
     )
     return figures or DASH, *_cost(found[0].get("seconds"), found[0].get("peak_memory_mb"), found[0].get("commit"))
 
@@ -266,11 +286,11 @@ def _cost(seconds: Any, megabytes: Any, commit: Any) -> Row:
     return figure(seconds), figure(megabytes), str(commit or DASH)[:8]
 
 
-def _origin(rows: Any) -> str:
+def _origin(rows: Any, records: str = "held-out topics") -> str:
     """Which code and how many records the figures were taken with."""
     for row in rows:
         commit = str(row.get("commit") or "an unknown commit")[:8]
-        return f"{row.get('n')} held-out topics, seed {row.get('seed')}, commit {commit}."
+        return f"{row.get('n')} {records}, seed {row.get('seed')}, commit {commit}."
     return "No results are committed yet."
 
 

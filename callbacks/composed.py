@@ -9,8 +9,8 @@ from typing import Any, cast
 from callbacks.steering import RowIntervention, SteeringCallback
 from files.errors import InputError
 from interventions.applied import Combined, Intervention
+from interventions.asked_trait import together
 from interventions.formula import Term, parse_formula
-from lightning_modules.asked_trait import together
 from personas.persona import Persona
 from personas.questions import Questions
 from personas.traits import TRAIT_OF_FACET

@@ -11,9 +11,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.steering import SteeringCallback
 from files.atomic import atomic_write_text, write_json
+from interventions.asked_trait import together
 from interventions.movement import LaidOut, residual_movement
 from interventions.places import places_of
-from lightning_modules.asked_trait import together
 from lm.chat import Chat, encode_chats, pad_encoded
 from lm.generation import generate
 from personas.questions import Choice, Generation, Likelihood, Questions

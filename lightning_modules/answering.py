@@ -12,8 +12,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from files.errors import InputError
 from interventions.applied import Intervention, applied
+from interventions.asked_trait import row_of, together
 from lightning_modules.answer_windows import AnswerWindow, add_window, answer_window
-from lightning_modules.asked_trait import row_of, together
 from lightning_modules.reach import acts_alike, spares_prompts
 from lm.generation import generate
 from lm.passes import ForwardRows, Side, Steering

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from files.errors import InputError
 from interventions.applied import Intervention
+from interventions.asked_trait import by_asked_trait
 from interventions.bundle import Bundle, facts_of
 from interventions.calls import Positions
 from interventions.heads import ShiftHeads
 from interventions.places import places_of
 from lightning_modules.answering import RowIntervention
-from lightning_modules.asked_trait import by_asked_trait
 from lightning_modules.base import HEADER, PersonaModule
 from lightning_modules.pas_fit import HeadSettings, find_heads, head_shifts, item_folds, of_each_trait, statement_labels
 from lightning_modules.pas_options import Prompt, Statements, check_options, check_prompt

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.readme import CHARACTERS, COMPETENCE, MEND, QUICKSTART, filled, main
+from benchmarks.readme import CHARACTERS, COMPETENCE, MEND, PAPI, QUICKSTART, filled, main
 from files.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -98,6 +98,22 @@ def test_results_of_a_run_are_kept_as_the_committed_ones(root, tmp_path_factory)
     main(["--root", str(root), "--quickstart", str(run)])
     assert json.loads((root / QUICKSTART).read_text()) == rows
     assert "0.800 [" in (root / "README.md").read_text()
+
+
+def test_results_of_people_are_kept_and_shown(root, tmp_path_factory):
+    run = tmp_path_factory.mktemp("run") / "results.json"
+    row = json.loads((root / QUICKSTART).read_text())[0]
+    figures = {"value": 6.5, "ci_low": 6.0, "ci_high": 7.0, "base_value": 10.0, "persona": "all"}
+    rows = [{**row, **figures, "metric": "alignment_error", "method": name} for name in ("pas", "none")]
+    run.write_text(json.dumps(rows))
+    readme = root / "README.md"
+    pas = "| PAS | a paper | `configs/pas/quickstart.yaml` |\n<!-- /figures:methods -->"
+    text = readme.read_text().replace("<!-- /figures:methods -->", pas)
+    readme.write_text(f"{text}\n<!-- figures:papi -->\n<!-- /figures:papi -->\n")
+    main(["--root", str(root), "--papi", str(run)])
+    assert json.loads((root / PAPI).read_text()) == rows
+    assert "| `pas` | 6.500 [6.000, 7.000] | - |" in readme.read_text()
+    assert "alignment_error 6.500 (base 10.000)" in readme.read_text()
 
 
 @pytest.mark.parametrize(
