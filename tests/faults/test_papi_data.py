@@ -114,7 +114,7 @@ def test_a_faulty_option_is_reported(more, parts, tiny_lm_dir, tmp_path, capsys)
     [
         (("--model.init_args.heads", "0"), ("model.init_args.heads", "1 or more")),
         (("--model.init_args.folds", "1"), ("model.init_args.folds", "2 or more")),
-        (("--model.init_args.strength_per_trait", "true"), ("model.init_args.strength_per_trait", "per_trait")),
+        (("--model.init_args.per_trait", "false"), ("model.init_args.along", "all without per_trait", "asked")),
     ],
 )
 def test_a_faulty_option_of_the_method_is_reported(more, parts, tiny_lm_dir, tmp_path, capsys):
