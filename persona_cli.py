@@ -99,6 +99,14 @@ class PersonaCLI(LightningCLI):
             if last is not None:
                 check_same_settings(root / CONFIG_FILE, self._settings_as_yaml())
                 self.checkpoint = str(last)
+        if given is not None and Path(given).is_dir() and _writes_one_file(settings.trainer.strategy):
+            raise InputError(
+                "is a folder",
+                file=given,
+                field=OPTION,
+                expected="a checkpoint, which is a file with this strategy",
+                fix="name the file in it, such as checkpoints/last.ckpt",
+            )
         # Sharded checkpoints are folders; their strategy reads them.
         if self.checkpoint is not None and not Path(self.checkpoint).is_dir():
             read_checkpoint(self.checkpoint)
@@ -167,7 +175,16 @@ def check_same_settings(file: Path, now: str) -> None:
     """
     if not file.is_file():
         return
-    before, after = _compared(yaml.safe_load(file.read_text(encoding="utf-8"))), _compared(yaml.safe_load(now))
+    try:
+        written = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(
+            "the settings of the unfinished run cannot be read",
+            file=file,
+            got=str(error).splitlines()[0],
+            fix="restore the file, choose another trainer.default_root_dir, or start over with --resume never",
+        ) from error
+    before, after = _compared(written), _compared(yaml.safe_load(now))
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key):
             raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,7 +116,9 @@ def check_at_least(option: str, value: float, least: float) -> None:
     Example:
         >>> check_at_least("model.init_args.rank", 1, 1)
     """
-    if not value >= least:
+    if math.isnan(value):
+        raise InputError("is not a number", field=option, expected="a number", got=value, fix="correct it")
+    if value < least:
         raise InputError("is too small", field=option, expected=f"at least {least}", got=value, fix="raise it")
 
 

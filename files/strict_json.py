@@ -63,7 +63,7 @@ def parse_json(text: str, *, file: str | Path | None = None, row: int | None = N
     except json.JSONDecodeError as error:
         raise _syntax_error(error, file, row) from error
     except _RefusedError as error:
-        raise _located(_LENIENT.decode(text), file, row) from error
+        raise _refused(text, file, row) from error
     except UnicodeEncodeError as error:
         raise InputError(
             "holds half of a surrogate pair",
@@ -73,7 +73,21 @@ def parse_json(text: str, *, file: str | Path | None = None, row: int | None = N
             got=error.object[error.start],
         ) from error
     except RecursionError as error:
-        raise InputError("is nested too deeply", file=file, row=row, expected="at most a few hundred levels") from error
+        raise _too_deep(file, row) from error
+
+
+def _refused(text: str, file: str | Path | None, row: int | None) -> InputError:
+    """Describe the first refused value of a document; what is malformed behind it, if it cannot be read to its end."""
+    try:
+        return _located(_LENIENT.decode(text), file, row)
+    except json.JSONDecodeError as error:
+        return _syntax_error(error, file, row)
+    except RecursionError:
+        return _too_deep(file, row)
+
+
+def _too_deep(file: str | Path | None, row: int | None) -> InputError:
+    return InputError("is nested too deeply", file=file, row=row, expected="at most a few hundred levels")
 
 
 def _syntax_error(error: json.JSONDecodeError, file: str | Path | None, row: int | None) -> InputError:

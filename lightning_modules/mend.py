@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,6 +87,7 @@ class MENDModule(PersonaModule):
         super().__init__(lm)
         limits = {"last_layers": (last_layers, 1), "warmup_steps": (warmup_steps, 0), "final_share": (final_share, 0)}
         limits |= {"learning_rate": (learning_rate, 0), "edit_lr_learning_rate": (edit_lr_learning_rate, 0)}
+        limits |= {"edit_lr": (edit_lr, -math.inf)}
         for name, (value, least) in limits.items():
             check_at_least(f"model.init_args.{name}", value, least)
         self.layers = layers

@@ -83,6 +83,12 @@ def test_an_unfinished_run_goes_on_unless_told_otherwise_or_set_otherwise(tiny_l
     assert steps_in(root) == 3
     other = ended(train.main, fit(tiny_lm_dir, tmp_path, "--model.learning_rate", "0.1"), capsys)
     other.says("unfinished run with other settings", "model.init_args.learning_rate", "--resume never")
+    settings = (root / "config.yaml").read_bytes()
+    for garbled in (b"model: [a\nb: }", b"\xff\xfe\x00"):
+        (root / "config.yaml").write_bytes(garbled)
+        unread = ended(train.main, fit(tiny_lm_dir, tmp_path), capsys)
+        unread.says(str(root / "config.yaml"), "cannot be read", "--resume never")
+    (root / "config.yaml").write_bytes(settings)
     assert ended(train.main, fit(tiny_lm_dir, tmp_path), capsys).code == 0
     assert json.loads((root / "run.json").read_text()) == {"finished": True, "steps": 6}
     for name, value in weights_in(straight).items():
@@ -93,6 +99,13 @@ def test_an_unfinished_run_goes_on_unless_told_otherwise_or_set_otherwise(tiny_l
     assert ended(train.main, fit(tiny_lm_dir, tmp_path), capsys).code == 0
     for name, value in weights_in(straight).items():
         assert torch.equal(value, weights_in(root)[name])
+
+
+def test_a_folder_is_no_checkpoint(tiny_lm_dir, tmp_path, capsys):
+    (tmp_path / "checkpoints").mkdir()
+    end = ended(train.main, fit(tiny_lm_dir, tmp_path, "--ckpt_path", tmp_path / "checkpoints"), capsys)
+    end.says("is a folder", "--ckpt_path", "last.ckpt")
+    assert not (tmp_path / "run").exists()
 
 
 def test_resume_never_starts_over(tiny_lm_dir, tmp_path, capsys):

@@ -3,7 +3,7 @@ import pickle
 import pytest
 from jsonargparse import ArgumentParser
 
-from files.errors import InputError, exit_on_input_error, shortened
+from files.errors import InputError, check_at_least, exit_on_input_error, shortened
 
 
 def test_message_gives_place_fault_expectation_value_and_next_step():
@@ -97,3 +97,10 @@ def test_another_value_error_keeps_its_traceback():
             raise KeyError("a")
         except KeyError as error:
             raise ValueError("of the program") from error
+
+
+@pytest.mark.parametrize(("value", "message"), [(float("nan"), "not a number"), (0.5, "too small")])
+def test_an_option_must_be_a_number_and_large_enough(value, message):
+    check_at_least("model.init_args.rank", 1, 1)
+    with pytest.raises(InputError, match=message):
+        check_at_least("model.init_args.rank", value, 1)
