@@ -85,7 +85,11 @@ class MENDModule(PersonaModule):
         broken_above: float = 5.0,
     ) -> None:
         super().__init__(lm)
-        limits = {"last_layers": (last_layers, 1), "warmup_steps": (warmup_steps, 0), "final_share": (final_share, 0)}
+        limits: dict[str, tuple[float, float]] = {
+            "last_layers": (last_layers, 1),
+            "warmup_steps": (warmup_steps, 0),
+            "final_share": (final_share, 0),
+        }
         limits |= {"learning_rate": (learning_rate, 0), "edit_lr_learning_rate": (edit_lr_learning_rate, 0)}
         limits |= {"edit_lr": (edit_lr, -math.inf)}
         for name, (value, least) in limits.items():
