@@ -16,7 +16,8 @@ from files.errors import InputError
 from interventions.applied import applied
 from lm.chat import encode_continuations
 from lm.generation import generate
-from lm.passes import ForwardRows, Steering, check_length, evaluating, padded
+from lm.limits import check_length
+from lm.passes import ForwardRows, Steering, evaluating, padded
 from personas.persona import Persona
 from personas.questions import Generation, Questions
 

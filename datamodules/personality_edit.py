@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +12,11 @@ from torch.utils.data import DataLoader
 
 from datamodules.base import ChatDataModule, ResumableLoader, bad_option, check_sizes
 from datamodules.edit_batches import EditBatcher, EditWording, PersonalityEditBatch
+from datamodules.edit_lengths import check_readable
 from datamodules.opinions import read_opinions
 from files.errors import InputError
 from files.records import is_hub
+from lm.limits import stored_limit
 from lm.loading import LMSpec
 from metrics.personality_edit import PersonalityEditBenchmark
 from organism.questions import OPINION_QUESTIONS
@@ -84,7 +87,8 @@ class EditDataModule(ChatDataModule):
             stage: `fit`, `validate` or `test`.
 
         Raises:
-            InputError: If an option means nothing, a file is missing or a record is faulty.
+            InputError: If an option means nothing, a file is missing, or a record is faulty or longer than the model
+                can read.
         """
         self._check_options()
         if self.hub is None and not self.data_dir.is_dir():
@@ -105,11 +109,18 @@ class EditDataModule(ChatDataModule):
                     limit=self.limit,
                     hub=self.hub,
                 )
-                self.batchers[split] = EditBatcher(
-                    records, split, self.tokenizer, self.wording, redraw=split == "train"
-                )
+                batcher = EditBatcher(records, split, self.tokenizer, self.wording, redraw=split == "train")
+                # Texts too long and a limit too short are found before anything runs.
+                if self.longest is not None:
+                    check_readable(batcher, self.longest, self.data_dir / f"{split}.json")
                 if self.wording.max_tokens is not None:
-                    self.batchers[split].batch([0])  # a limit that leaves no opinion is found before anything runs
+                    batcher.batch([0])
+                self.batchers[split] = batcher
+
+    @cached_property
+    def longest(self) -> int | None:
+        """Tokens that the model can read at once, where its settings say so."""
+        return stored_limit(self.lm_spec)
 
     def train_dataloader(self) -> ResumableLoader:
         """Shuffled edits, drawn anew in every epoch; goes on exactly where it stopped."""

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from interventions.applied import entering_tensor
 from lm.chat import TokenBatch
-from lm.passes import check_length
+from lm.limits import check_length
 
 
 class _Reached(Exception):  # noqa: N818 - not an error: ends a forward that has given all that is wanted

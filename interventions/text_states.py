@@ -13,7 +13,8 @@ from interventions.places import Places
 from interventions.recorded import recorded
 from interventions.reductions import LastToken, MeanOverTokens, Reduction
 from lm.chat import Chat, EncodedChat, encode_chats, encode_prompts, pad_encoded
-from lm.passes import check_length, evaluating
+from lm.limits import check_length
+from lm.passes import evaluating
 from lm.prefix import common_length
 
 

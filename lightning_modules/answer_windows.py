@@ -12,7 +12,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from files.errors import InputError
 from lm.chat import EncodedChat, TokenBatch, encode_chats, pad_encoded
-from lm.passes import ForwardRows, Rows, Side, Steering, check_length, evaluating, forward, padded
+from lm.limits import check_length
+from lm.passes import ForwardRows, Rows, Side, Steering, evaluating, forward, padded
 from lm.prefix import PASS_COST, chosen, common_length
 from lm.token_scores import sliding_window
 from metrics.benchmark import Answers

@@ -13,7 +13,8 @@ from interventions.places import Places
 from interventions.recorded import recorded
 from interventions.reductions import LastToken
 from lm.chat import EncodedChat, encode_continuations, encode_prompts, pad_encoded
-from lm.passes import check_length, evaluating
+from lm.limits import check_length
+from lm.passes import evaluating
 from personas.questionnaire import Item
 from personas.second_person import told
 from personas.wording import OPTION_LETTERS, Wording, described_by

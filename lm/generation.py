@@ -19,7 +19,8 @@ from transformers import (
 
 from files.errors import InputError
 from lm.chat import Chat, encode_prompts
-from lm.passes import ForwardRows, Steering, check_length, evaluating, padded
+from lm.limits import check_length
+from lm.passes import ForwardRows, Steering, evaluating, padded
 from lm.sampling import RowSampler, draw_tokens, row_uniforms
 from lm.template import ROLES, answer_separator, closing_token
 

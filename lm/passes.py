@@ -11,8 +11,6 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
-from files.errors import InputError
-
 # Keys and values of every layer, each (B, heads, T, head_dim).
 States = list[tuple[Tensor, Tensor]]
 Side = Literal["left", "right"]
@@ -149,30 +147,3 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-
-
-def check_length(
-    model: PreTrainedModel, tokens: int, what: str, shorten: str = "the prompts or max_new_tokens"
-) -> None:
-    """Refuse texts that are longer than the positions a model knows.
-
-    Args:
-        model: The model.
-        tokens: Length of the longest text.
-        what: What the text is, for the message.
-        shorten: What the user can shorten.
-
-    Raises:
-        InputError: They are.
-    """
-    config = model.config.get_text_config()
-    scaling = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
-    limit = getattr(config, "max_position_embeddings", None)
-    # Scaled rotary embeddings are made to go beyond the length in the configuration.
-    if isinstance(limit, int) and tokens > limit and scaling == "default":
-        raise InputError(
-            f"{what} is longer than the model can read",
-            expected=f"at most {limit} tokens",
-            got=tokens,
-            fix=f"shorten {shorten}, or take a model with more positions",
-        )

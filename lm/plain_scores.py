@@ -14,7 +14,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from files.errors import InputError
-from lm.passes import ForwardRows, Side, Steering, check_length, evaluating, padded
+from lm.limits import check_length
+from lm.passes import ForwardRows, Side, Steering, evaluating, padded
 from lm.token_scores import Item, selected_log_probs
 
 

@@ -10,8 +10,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from files.errors import InputError
+from lm.limits import check_length
 from lm.packed import SHARED, Packed, packs, run_packed, worth_packing
-from lm.passes import Rows, States, Steering, check_length, evaluating, forward, padded
+from lm.passes import Rows, States, Steering, evaluating, forward, padded
 from lm.prefix import Batch, PrefixCache, chosen, plan_batches, repeated
 
 # Most numbers in one tensor of logits, and in one float32 copy of a part of it.

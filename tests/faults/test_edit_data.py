@@ -52,6 +52,7 @@ FAULTS = {
     "no record": (lambda r: r.__setitem__(1, "Tea"), ("row 1", "is not an object")),
     "unknown target": (lambda r: r[1].update(target_per="charm"), ("row 1", "'target_per'", "extraversion")),
     "no target": (lambda r: r[1].pop("target_per"), ("row 1", "'target_per'", "is missing")),
+    "too long": (lambda r: r[1].update(neuroticism=["Ok.", "word " * 20_000]), ("row 1", "'neuroticism[1]'", "tokens")),
     "one topic": (same_topics, ("'ent'", "no other topic")),
 }
 

@@ -37,6 +37,10 @@ def with_a_number(records):
     records[1]["agreeableness"] = ["Fine.", 3]
 
 
+def longer_than_the_model_reads(records):
+    records[1]["agreeableness"] = ["Fine.", "word " * 20_000]
+
+
 def about_one_thing(records):
     for record in records:
         record["ent"] = "Tea"
@@ -50,6 +54,7 @@ def about_one_thing(records):
         (without_opinions, ("row 1", "'agreeableness'", "is empty")),
         (with_a_number, ("row 1", "'agreeableness[1]'", "has the wrong type")),
         (about_one_thing, ("'ent'", "no other topic")),
+        (longer_than_the_model_reads, ("row 1", "'agreeableness[1]'", "longer than the model can read", "max_tokens")),
     ],
 )
 def test_faulty_records_are_reported(change, parts, split, tiny_lm_dir, tmp_path, capsys):
@@ -60,6 +65,17 @@ def test_faulty_records_are_reported(change, parts, split, tiny_lm_dir, tmp_path
     end = ended(train.main, fitting(tiny_lm_dir, data, root), capsys)
     end.says(str(data / f"{split}.json"), "expected:", "got:", *parts)
     assert not root.exists()
+
+
+def test_a_fault_found_in_a_second_run_leaves_the_first_as_it_was(tiny_lm_dir, tmp_path, capsys):
+    data, root = write_edit_data(tmp_path / "data", 3), tmp_path / "run"
+    assert ended(train.main, fitting(tiny_lm_dir, data, root, "--trainer.log_every_n_steps", "1"), capsys).code == 0
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    records = [opinion_record(number) for number in range(3)]
+    longer_than_the_model_reads(records)
+    (data / "train.json").write_text(json.dumps(records), encoding="utf-8")
+    ended(train.main, fitting(tiny_lm_dir, data, root), capsys).says("row 1", "longer than the model can read")
+    assert before == {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(

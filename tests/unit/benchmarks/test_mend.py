@@ -43,9 +43,14 @@ def test_both_sides_agree(arch):
 
 def test_peak_memory_counts_what_was_held_in_between():
     held = 64 * 2**20
+    # Freed blocks below a live one stay with the allocator, which would fill them again unseen.
+    torch.ones(held // 12)  # freed at once: the next, smaller ones come from the heap
+    blocks = [torch.ones(held // 16) for _ in range(12)]
+    pin = [bytearray(2000) for _ in range(200)]
+    del blocks
 
     def work():
-        block = torch.ones(held // 4)
-        return block.sum()
+        return torch.ones(held // 4).sum()
 
     assert 60 <= peak_above(work) <= 80
+    del pin
