@@ -125,9 +125,10 @@ def scikit_learn(samples: Samples, tolerance: float | None, shown: str = "") -> 
             if tolerance is None:
                 model = LogisticRegression(C=1.0)
             else:
-                # Single precision would end before such a tolerance.
+                # Single precision would end before such a tolerance, and so does the default solver, whose steps get
+                # too small first; Newton's method reaches it in a few.
                 features = features.astype("float64")
-                model = LogisticRegression(C=1.0, tol=tolerance, max_iter=100_000)
+                model = LogisticRegression(C=1.0, tol=tolerance, max_iter=1_000, solver="newton-cholesky")
             model.fit(features, labels[person])
             weights[person, group] = torch.from_numpy(model.coef_[0])
             intercepts[person, group] = float(model.intercept_[0])
