@@ -21,7 +21,7 @@ from lightning_modules.base import HEADER, PersonaModule
 from lightning_modules.pas_fit import HeadSettings, find_heads, head_shifts, item_folds, of_each_trait, statement_labels
 from lightning_modules.pas_options import Prompt, Statements, check_options, check_prompt
 from lightning_modules.pas_record import answered_heads, told_heads
-from lightning_modules.pas_strength import Prober, Trial, TrialItems, best_strengths, limited, people_shift, trial_of
+from lightning_modules.pas_strength import Prober, Trial, best_strengths, limited, people_shift, trial_of
 from lightning_modules.shards import gathered
 from lm.loading import LMSpec, freeze
 from personas.people import PeopleBatch
@@ -53,10 +53,9 @@ class PASModule(PersonaModule):
         positions: Steer all tokens, as published; or the last token of a prompt and those generated after it, which
             lets all people and strengths share the computation of the prompts.
         prompts: Under which prompts strengths are chosen: plain ones, and ones with the person's answers in them.
-        select_on: Choose strengths by the describing items; or by the scored ones, as released, which flatters.
+        select_on: Choose strengths by the describing items; or by the scored ones, as the release does, which makes its
+            figures look better than they are.
         tried: Choose strengths under descriptions by about so many of the describing items; by all if left out.
-        tried_under: Under a description by the other folds' items; or by all, which holds the tried answers, but shows
-            what the model misreads in the very description that scored items are asked under.
         folds: Parts of the describing items; each is held back in turn.
         ranking: Rank heads by held-back accuracy, or as the release does.
         c: Weight of the losses against the penalty in the probes.
@@ -84,7 +83,6 @@ class PASModule(PersonaModule):
         prompts: Sequence[Prompt] = ("plain", "described"),
         select_on: Literal["description", "test"] = "description",
         tried: int | None = None,
-        tried_under: Literal["others", "whole"] = "others",
         folds: int = 2,
         ranking: Literal["held_back", "as_released"] = "held_back",
         c: float = 1.0,
@@ -100,7 +98,8 @@ class PASModule(PersonaModule):
         self.strength_per_trait = strength_per_trait
         self.positions: Positions = positions
         self.prompts: list[Prompt] = list(prompts)
-        self.trial_items = TrialItems(select_on, tried, tried_under)
+        self.select_on = select_on
+        self.tried_items = tried
         self.folds = folds
         self.rows = rows
         # DDP refuses a module without any parameter to train.
@@ -122,7 +121,7 @@ class PASModule(PersonaModule):
         check_options(
             self.settings,
             folds=self.folds,
-            tried=self.trial_items.at_most,
+            tried=self.tried_items,
             rows=self.rows,
             strengths=self.tried,
             prompts=self.prompts,
@@ -185,7 +184,8 @@ class PASModule(PersonaModule):
             for fold in range(self.folds)
         ]
         learnt = {name: getattr(shifts, name).unflatten(0, (len(batch), -1)).cpu() for name in _KEPT[:3]}
-        trials = [trial_of(batch, prompt, folds, shifts, without, self.trial_items) for prompt in self.prompts]
+        more = self.select_on == "test", self.tried_items
+        trials = [trial_of(batch, prompt, folds, shifts, without, *more) for prompt in self.prompts]
         chosen = [self._strengths(batch, trial) for trial in trials]
         learnt["strengths"] = torch.stack([strengths for strengths, _ in chosen], 1)
         learnt["errors"] = torch.stack([errors for _, errors in chosen], 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -44,22 +43,6 @@ class Trial:
     folds: Tensor
     shifts: Sequence[HeadShifts]
     descriptions: Sequence[Sequence[str]] | None = None
-
-
-@dataclass(frozen=True)
-class TrialItems:
-    """By which items strengths are chosen.
-
-    Attributes:
-        select_on: The describing items, or the scored ones, as the release does.
-        at_most: Under descriptions about so many of the describing items, evenly of every trait and direction; None
-            takes all.
-        under: Describe a person by the other folds' items, or by all, as for the scored ones; the shift goes with it.
-    """
-
-    select_on: Literal["description", "test"] = "description"
-    at_most: int | None = None
-    under: Literal["others", "whole"] = "others"
 
 
 @dataclass(frozen=True)
@@ -162,7 +145,8 @@ def trial_of(
     folds: Tensor,
     shifts: HeadShifts,
     without: Sequence[HeadShifts],
-    by: TrialItems,
+    on_test: bool = False,
+    at_most: int | None = None,
 ) -> Trial:
     """The items by which strengths are chosen under one kind of prompt.
 
@@ -172,14 +156,14 @@ def trial_of(
         folds: (I,) of each describing item.
         shifts: Learnt from all describing items.
         without: For each fold, learnt without its items.
-        by: Which items are taken.
+        on_test: Take the scored items, as the release does.
+        at_most: Under descriptions take about so many of the describing items, evenly of every trait and direction.
     """
-    on_test, at_most = by.select_on == "test", by.at_most
-    whole = on_test or (prompt == "described" and by.under == "whole")
     questionnaire = batch.questionnaire
     items = questionnaire.scored if on_test else questionnaire.described
     own = [person.scored(questionnaire) if on_test else person.described(questionnaire) for person in batch.people]
-    told = [torch.ones(len(folds), dtype=torch.bool)] if whole else [folds != fold for fold in range(len(without))]
+    # An item is asked under a description that does not hold its answer.
+    told = [torch.ones(len(folds), dtype=torch.bool)] if on_test else [folds != fold for fold in range(len(without))]
     described = [[batch.describe(record, part.tolist()) for record in range(len(batch))] for part in told]
     answers = torch.tensor([list(answers) for answers in own])
     if prompt == "described" and at_most is not None and not on_test:
@@ -194,8 +178,8 @@ def trial_of(
     return Trial(
         items=items,
         answers=answers,
-        folds=torch.zeros(len(items), dtype=torch.long) if whole else folds,
-        shifts=[shifts] if whole else without,
+        folds=torch.zeros(len(items), dtype=torch.long) if on_test else folds,
+        shifts=[shifts] if on_test else without,
         descriptions=described if prompt == "described" else None,
     )
 

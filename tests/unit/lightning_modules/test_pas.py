@@ -122,19 +122,6 @@ def test_an_item_is_tried_under_what_was_learnt_without_it(tiny_lm_dir, folder, 
         torch.testing.assert_close(shifts.vectors, expected.vectors)
 
 
-def test_items_may_be_tried_under_the_description_that_scored_ones_are_asked_under(tiny_lm_dir, folder, monkeypatch):
-    trials = []
-    original = Prober.errors
-    monkeypatch.setattr(Prober, "errors", lambda *args, **more: trials.append(args[1]) or original(*args, **more))
-    batch = batch_of(tiny_lm_dir, folder, [0, 1])
-    learnt = module_of(tiny_lm_dir, tried_under="whole", tried=10).learn(batch)
-    plain, described = trials
-    assert len(plain.shifts) == 2  # nothing is given away by a plain prompt: there items are held back as ever
-    assert [list(texts) for texts in described.descriptions] == [[batch.describe(0), batch.describe(1)]]
-    assert {item.number for item in described.items} < {item.number for item in batch.questionnaire.described}
-    assert torch.equal(described.shifts[0].vectors, learnt["vectors"].flatten(0, 1))
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -143,7 +130,6 @@ def test_items_may_be_tried_under_the_description_that_scored_ones_are_asked_und
         {"direction": "probe"},
         {"statements": "told"},
         {"tried": 10},
-        {"tried": 10, "tried_under": "whole"},
         {"ranking": "as_released", "select_on": "test"},
         {"positions": "last", "prompts": ["plain"]},
         {"heads": 99},
