@@ -2,16 +2,51 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from itertools import chain
 
 from transformers import PreTrainedTokenizerBase
 
 # How a word is cut depends on its neighbours only: a long prompt need not be read again for each of its continuations.
 _CONTEXT_CHARACTERS = 64
+# From this many characters on it is worth looking for parts that texts share.
+_LONG = 1000
 
 
 def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text, with nothing added in front or behind; special tokens written out in it count as such."""
+    """Token ids of each text, with nothing added in front or behind; special tokens written out in it count as such.
+
+    Long texts that share much, such as questions after one description, are cut at special tokens, and each part is
+    read once.
+    """
+    longest = max(texts, key=len, default="")
+    border = _special_tokens(tokenizer) if len(texts) > 1 and len(longest) >= _LONG else None
+    if border is None:
+        return _encode(tokenizer, texts)
+    parts_of = [[part for part in border.split(text) if part] for text in texts]
+    wanted = list(dict.fromkeys(chain.from_iterable(parts_of)))
+    if 2 * sum(map(len, wanted)) > sum(map(len, texts)):
+        return _encode(tokenizer, texts)
+    ids = dict(zip(wanted, _encode(tokenizer, wanted), strict=True))
+    found = [list(chain.from_iterable(ids[part] for part in parts)) for parts in parts_of]
+    # A tokenizer that treats the beginning of a text apart, say by a space in front, does so for every part.
+    fits = found[texts.index(longest)] == _encode(tokenizer, [longest])[0]
+    return found if fits else _encode(tokenizer, texts)
+
+
+def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str] | None:
+    """What no token reaches across: special tokens that leave the text around them as it is."""
+    tokens = [
+        token.content
+        for token in tokenizer.added_tokens_decoder.values()
+        if token.special and not (token.lstrip or token.rstrip or token.single_word or token.normalized)
+    ]
+    longest_first = sorted(tokens, key=len, reverse=True)
+    return re.compile(f"({'|'.join(map(re.escape, longest_first))})") if tokens else None
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     if not texts:
         return []
     encoded = tokenizer(

@@ -8,7 +8,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from files.errors import InputError
+from lm import tokens
 from lm.chat import EncodedChat, TokenBatch, encode_chats, encode_continuations, encode_prompts, pad_encoded
+from lm.loading import LMSpec, load_tokenizer
 from lm.template import answer_separator, closing_token, render_chat, render_prompt
 from lm.tokens import encode_pieces, encode_texts
 from tests.models import CHAT_TEMPLATE, byte_tokenizer
@@ -216,3 +218,24 @@ def test_templates_that_refuse_or_rewrite_a_chat() -> None:
 def test_empty_continuation() -> None:
     with pytest.raises(InputError, match="empty continuation"):
         encode_continuations(byte_tokenizer(), [CHAT[:2]], [[""]])
+
+
+def test_long_texts_that_share_much_read_as_they_do_alone(monkeypatch):
+    tokenizer = load_tokenizer(LMSpec("assets/tiny-ocean"))
+    description = "Keeps promises; sings in the rain. " * 60
+    texts = [f"<|system|>{description}<|end|><|user|>Question {n}?<|end|><|assistant|>" for n in range(5)]
+    read = []
+    original = tokens._encode
+    monkeypatch.setattr(tokens, "_encode", lambda tok, some: read.extend(some) or original(tok, some))
+    encoded = encode_texts(tokenizer, texts)
+    assert encoded == [original(tokenizer, [text])[0] for text in texts]
+    assert sum(map(len, read)) < 3 * len(texts[0])  # the description once, and once more to see that nothing differs
+
+
+def test_a_tokenizer_that_marks_the_beginning_of_texts_reads_them_whole(monkeypatch):
+    tokenizer = load_tokenizer(LMSpec("assets/tiny-ocean"))
+    texts = [f"<|system|>{'Sings in the rain. ' * 100}<|end|><|user|>Question {n}?<|end|>" for n in range(5)]
+    original = tokens._encode
+    # As if it put something before whatever it reads.
+    monkeypatch.setattr(tokens, "_encode", lambda tok, some: [[0, *ids] for ids in original(tok, some)])
+    assert encode_texts(tokenizer, texts) == [[0, *original(tokenizer, [text])[0]] for text in texts]
