@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -113,8 +114,10 @@ def scikit_learn(samples: Samples, tolerance: float | None, shown: str = "") -> 
         tolerance: Its tolerance; None for the default.
         shown: Name on a progress bar; none where it is empty.
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
+    warnings.filterwarnings("ignore", category=ConvergenceWarning)  # its defaults end after 100 steps: so they are timed
     rows, labels = samples.fitted.numpy(), samples.labels[:, : -samples.held].numpy()
     weights = torch.empty(len(labels), *samples.features.shape[1:], dtype=torch.float64)
     intercepts = torch.empty(weights.shape[:2], dtype=torch.float64)
