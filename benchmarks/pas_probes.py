@@ -117,7 +117,7 @@ def scikit_learn(samples: Samples, tolerance: float | None, shown: str = "") -> 
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    warnings.filterwarnings("ignore", category=ConvergenceWarning)  # its defaults end after 100 steps: so they are timed
+    warnings.filterwarnings("ignore", category=ConvergenceWarning)  # defaults that end early are what is timed
     rows, labels = samples.fitted.numpy(), samples.labels[:, : -samples.held].numpy()
     weights = torch.empty(len(labels), *samples.features.shape[1:], dtype=torch.float64)
     intercepts = torch.empty(weights.shape[:2], dtype=torch.float64)
