@@ -22,7 +22,7 @@ THREADS := $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 )))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart characters test lint bench bench-mend bench-npti bench-pas bench-train organism organism-check sample-data faults readme readme-figures browser matrix classifier sae chat
+.PHONY: help install quickstart characters test lint bench bench-mend bench-npti bench-pas bench-train bench-fit organism organism-check sample-data faults readme readme-figures browser matrix classifier sae chat
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,7 +71,7 @@ lint: $(INSTALLED) ## ruff (rules and format) and mypy
 	@echo "== mypy"
 	$(RUN) -m mypy .
 
-bench: bench-mend bench-pas bench-npti bench-train ## every benchmark
+bench: bench-mend bench-pas bench-npti bench-train bench-fit ## every benchmark
 
 bench-mend: $(INSTALLED) ## a MEND step against a plain reference of the published procedure -> benchmarks/mend.json
 	$(OFFLINE) $(RUN) -m benchmarks.mend
@@ -84,6 +84,9 @@ bench-npti: $(INSTALLED) ## counting, induction and selection of neurons beside 
 
 bench-train: $(INSTALLED) ## steps of SFT and DPO against TRL's trainers -> benchmarks/train.json
 	$(OFFLINE) $(RUN) -m benchmarks.train
+
+bench-fit: $(INSTALLED) ## what recipes are said to need against measured peak memory -> benchmarks/fit.json
+	$(OFFLINE) $(RUN) -m benchmarks.fit_check
 
 matrix: $(INSTALLED) ## every method on every benchmark, strength curves, and the report -> runs/matrix/report.html
 	$(OFFLINE) $(RUN) -m benchmarks.matrix
