@@ -46,28 +46,38 @@ class Need:
         place[name] = place.get(name, 0.0) + size
 
 
-def block_activations(shape: Shape, size: int) -> float:
+def block_activations(shape: Shape, size: int, *, frozen: bool = False) -> float:
     """Bytes that one token leaves in one block for the backward pass, with fused attention.
 
     Both norms keep what enters them, its normed form and what leaves them; attention keeps queries, keys and values,
     the latter two repeated to the number of heads, and what it gives; the MLP keeps what enters and leaves its
-    activation, and with a gate the other factor and the product.
+    activation, and with a gate the other factor and the product. Frozen weights need no gradient, so what enters their
+    layers is not kept: neither what leaves the norms nor the product.
 
     Args:
         shape: The model.
         size: Bytes of a number.
+        frozen: Whether its weights need no gradient.
 
     >>> shape = Shape(0, layers=1, hidden=8, heads=2, key_value_heads=1, head_dim=4, mlp=16, gated=True, vocabulary=10)
-    >>> block_activations(shape, 4)
-    576.0
+    >>> block_activations(shape, 4), block_activations(shape, 4, frozen=True)
+    (576.0, 384.0)
     """
     attention = 4 * shape.heads * shape.head_dim
     mlp = (4 if shape.gated else 2) * shape.mlp
+    if frozen:
+        return float((2 * shape.hidden + attention + mlp - shape.mlp) * size)
     return float((6 * shape.hidden + attention + mlp) * size)
 
 
 def backward_pass(
-    shape: Shape, tokens: int, size: int, *, predicted: int | None = None, blocks: int | None = None
+    shape: Shape,
+    tokens: int,
+    size: int,
+    *,
+    predicted: int | None = None,
+    blocks: int | None = None,
+    frozen: bool = False,
 ) -> float:
     """Bytes of a forward pass that is differentiated.
 
@@ -77,11 +87,13 @@ def backward_pass(
         size: Bytes of a number.
         predicted: Tokens whose logits are made; all where it is left out.
         blocks: Blocks that are differentiated; all where it is left out.
+        frozen: Whether the model's weights need no gradient. The gradients of the block that is at work then count.
     """
     count = shape.layers if blocks is None else blocks
     made = tokens if predicted is None else predicted
-    kept = tokens * (count * block_activations(shape, size) + 3 * shape.hidden * size)
-    return kept + made * shape.vocabulary * FLOAT32 * _LOGIT_COPIES
+    kept = tokens * (count * block_activations(shape, size, frozen=frozen) + 3 * shape.hidden * size)
+    at_work = forward_pass(shape, tokens, size, predicted=0) if frozen else 0.0
+    return kept + at_work + made * shape.vocabulary * FLOAT32 * _LOGIT_COPIES
 
 
 def forward_pass(shape: Shape, tokens: int, size: int, *, predicted: int) -> float:
@@ -141,5 +153,6 @@ def edited_widths(shape: Shape, roles: Sequence[str], layers: int) -> list[tuple
     """(in, out) of each edited weight."""
     inward = {"gate": (shape.hidden, shape.mlp), "up": (shape.hidden, shape.mlp), "fc": (shape.hidden, shape.mlp)}
     outward = {"down": (shape.mlp, shape.hidden), "proj": (shape.mlp, shape.hidden)}
-    both = {**inward, **outward, "gate_up": (shape.hidden, 2 * shape.mlp)}
+    attention = {"attention_out": (shape.heads * shape.head_dim, shape.hidden)}
+    both = {**inward, **outward, **attention, "gate_up": (shape.hidden, 2 * shape.mlp)}
     return [both[role] for role in roles] * layers

@@ -25,6 +25,8 @@ _QUANTISED = {"4bit": 0.56, "8bit": 1.06}
 _GATED_ROLES, _PLAIN_ROLES = ("gate", "up", "down"), ("fc", "proj")
 # Texts of PersonalityEdit, in tokens with their padding: what an edit is made from.
 _EDIT_TOKENS = 64
+# The share of an opinion's text that is its answer, whose logits are made; the rest asks.
+_ANSWER_SHARE = 2 / 3
 
 
 @dataclass(frozen=True)
@@ -133,9 +135,11 @@ def _editing(run: _Run, need: Need) -> None:
     need.add("factors", 4 * one)
     chunk = int((run.model.get("loss") or {}).get("chunk_tokens") or 256)
     above = shape.layers - first
-    need.add("chunk", backward_pass(shape, chunk, run.number, blocks=above), passing=True)
-    # The edit's own text goes through in one piece.
-    need.add("inner pass", backward_pass(shape, edits * _EDIT_TOKENS, run.number, blocks=above), passing=True)
+    # The edit's own texts go through in one piece.
+    for name, tokens in (("chunk", chunk), ("inner pass", edits * _EDIT_TOKENS)):
+        answered = int(_ANSWER_SHARE * tokens)
+        size = backward_pass(shape, tokens, run.number, predicted=answered, blocks=above, frozen=True)
+        need.add(name, size, passing=True)
 
 
 def _answering(run: _Run, need: Need) -> None:
@@ -152,8 +156,11 @@ def _autoencoder(run: _Run, need: Need) -> None:
     need.add("network", trained * FLOAT32)
     need.add("gradients and optimizer", training_state(trained, FLOAT32))
     tokens = _tokens_per_batch(run)
-    need.add("activations", tokens * (4 * features + 6 * run.shape.hidden) * FLOAT32)
-    need.add("forward pass", forward_pass(run.shape, tokens, run.number, predicted=tokens), passing=True)
+    need.add("activations", tokens * (4 * features + 6 * run.shape.hidden) * FLOAT32, passing=True)
+    # Training ends its pass at the layer; only validation asks what the model then says, with the features beside it.
+    kept = tokens * (features + 2 * run.shape.hidden) * FLOAT32
+    validated = forward_pass(run.shape, tokens, run.number, predicted=tokens)
+    need.add("validation", kept + validated, passing=True)
 
 
 _KINDS = {

@@ -1,9 +1,11 @@
 """What a recipe needs is added up from shapes, said in a report, and warned of."""
 
+import json
+
 import pytest
 import yaml
 
-from benchmarks import fit
+from benchmarks import fit, fit_check
 from benchmarks.fit_formula import edit_network_parameters, edited_widths
 from benchmarks.fit_recipe import Assumed, needed
 from benchmarks.model_shapes import known_settings, settings_of, shape_of
@@ -35,7 +37,7 @@ def test_weights_are_counted_as_published(name):
 
 def test_the_edit_networks_numbers_are_those_of_the_network():
     shape = shape_of(settings_of("assets/tiny-ocean"))
-    for roles, rank, hidden in ((("gate", "up", "down"), 64, 1), (("up",), 2000, 2)):
+    for roles, rank, hidden in ((("gate", "up", "down"), 64, 1), (("up",), 2000, 2), (("attention_out",), 64, 1)):
         widths = edited_widths(shape, roles, 2)
         named = {f"{number}": width for number, width in enumerate(widths)}
         network = Hypernetwork(named, -0.001, TransformOptions(rank=rank, n_hidden=hidden))
@@ -72,6 +74,15 @@ def test_the_report_says_what_does_not_fit_and_files_are_merged(tmp_path, capsys
     fit.main([*arguments, "1000", "--recipe", str(above)])
     assert "does not fit" not in capsys.readouterr().err
     assert fit.merged_settings([str(below), str(above)])["data"]["init_args"] == {"batch_size": 8, "max_tokens": 16}
+
+
+def test_the_formula_is_near_measured_memory_on_three_recipes():
+    figures = json.loads(fit_check.RESULTS.read_text())
+    assert len(fit_check.CHECKS) == 3
+    for name, check in fit_check.CHECKS.items():
+        assert 0.85 < figures[f"{name}_ratio"] < 1.15
+        # The committed comparison is of today's formula.
+        assert fit_check.predicted(check) == pytest.approx(figures[f"{name}_needed_mb"], rel=1e-4)
 
 
 @pytest.mark.parametrize(
