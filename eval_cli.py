@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import json
 import shutil
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,11 @@ from callbacks.steering import SteeringCallback
 from datamodules.beside import AskedBeside
 from datamodules.side_questions import SideEffectSpec
 from files.assets import asset_path
-from files.atomic import ensure_writable_folder, write_json
+from files.atomic import write_json
+from files.locked_folder import locked_folder
 from files.provenance import data_hash
 from files.readers import read_json
+from files.yaml_files import check_settings_files
 from lightning_modules.base import HEADER
 from lightning_modules.evaluation import NO_METHOD, EvalModule
 from lightning_modules.trained import last_checkpoint, read_checkpoint
@@ -48,6 +51,7 @@ class EvalCLI(LightningCLI):
     """
 
     def __init__(self, args: list[str] | None = None) -> None:
+        check_settings_files(args if args is not None else sys.argv[1:])
         super().__init__(
             EvalModule,
             LightningDataModule,
@@ -182,21 +186,15 @@ class EvalCLI(LightningCLI):
         The folder is tried out first, then data and model are loaded; where one is faulty nothing is left in it.
         """
         root = Path(self.trainer.default_root_dir)
-        new = [folder for folder in (root, *root.parents) if not folder.exists()]
-        ensure_writable_folder(root)
-        try:
+        with locked_folder(root, lock=self.trainer.is_global_zero):
             data = self._data()
             self.model.configure_model()
-        except BaseException:
-            for folder in new:
-                folder.rmdir()
-            raise
-        if self.trainer.is_global_zero:
-            shutil.rmtree(root / LOGS, ignore_errors=True)
-            (root / DONE).unlink(missing_ok=True)
-        self.trainer.test(self.model, datamodule=data, verbose=False)
-        if self.trainer.is_global_zero:
-            write_json(root / DONE, {"key": self.key()})
+            if self.trainer.is_global_zero:
+                shutil.rmtree(root / LOGS, ignore_errors=True)
+                (root / DONE).unlink(missing_ok=True)
+            self.trainer.test(self.model, datamodule=data, verbose=False)
+            if self.trainer.is_global_zero:
+                write_json(root / DONE, {"key": self.key()})
 
     def _data(self) -> LightningDataModule:
         """The data module, set up, with what is asked beside it."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,13 +14,17 @@ from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from callbacks.finite_training import FiniteTraining
 from callbacks.resume import ExactResume
 from callbacks.run_folder import CONFIG_FILE, LOGS, RunFolder, WholeCheckpointIO, checkpoint_to_go_on_from
-from files.atomic import ensure_writable_folder
 from files.errors import InputError
+from files.locked_folder import locked_folder
+from files.yaml_files import check_settings_files, read_yaml
 from lightning_modules.base import PersonaModule
-from lightning_modules.trained import OPTION, read_checkpoint
+from lightning_modules.checkpoint_file import OPTION, name_the_file
+from lightning_modules.trained import read_checkpoint
 
 DEFAULT_FOLDER = "runs/train"
 USAGE = "python train.py {} --config FILE [--KEY VALUE ...]"
@@ -49,6 +55,12 @@ class PersonaCLI(LightningCLI):
 
     def __init__(self, args: list[str] | None = None) -> None:
         self.checkpoint: str | None = None
+        check_settings_files(args if args is not None else sys.argv[1:])
+        with ExitStack() as self._held:
+            self._start(args)
+
+    def _start(self, args: list[str] | None) -> None:
+        """Build everything and run it."""
         super().__init__(
             PersonaModule,
             LightningDataModule,
@@ -89,9 +101,9 @@ class PersonaCLI(LightningCLI):
         """Find the checkpoint to go on from, before anything is loaded."""
         settings = self.config[self.config["subcommand"]]
         root, given = Path(settings.trainer.default_root_dir), settings.get("ckpt_path")
-        # Tried on what is there already: the logger opens a file before the data are read, and a start that fails must
-        # leave nothing behind.
-        ensure_writable_folder(next(folder for folder in (root, *root.parents) if folder.exists()))
+        if self.config["subcommand"] == "fit":
+            # The logger opens a file before the data are read, and a start that fails must leave nothing behind.
+            self._held.enter_context(locked_folder(root, lock=not getattr(rank_zero_only, "rank", 0)))
         if given is not None:
             self.checkpoint = str(given)
         elif self.config["subcommand"] == "fit" and settings.resume == "auto":
@@ -100,6 +112,7 @@ class PersonaCLI(LightningCLI):
                 check_same_settings(root / CONFIG_FILE, self._settings_as_yaml())
                 self.checkpoint = str(last)
         if given is not None and Path(given).is_dir() and _writes_one_file(settings.trainer.strategy):
+            name_the_file(Path(given))
             raise InputError(
                 "is a folder",
                 file=given,
@@ -126,7 +139,7 @@ class PersonaCLI(LightningCLI):
             isinstance(callback, ProgressBar) for callback in callbacks
         ):
             callbacks.append(RichProgressBar())
-        callbacks.append(ExactResume())
+        callbacks += [ExactResume(), FiniteTraining()]
         if self.subcommand == "fit" and not settings.get("fast_dev_run"):
             callbacks.append(RunFolder(root, self._settings_as_yaml(), resumed=self.checkpoint is not None))
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
@@ -175,15 +188,12 @@ def check_same_settings(file: Path, now: str) -> None:
     """
     if not file.is_file():
         return
-    try:
-        written = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(
-            "the settings of the unfinished run cannot be read",
-            file=file,
-            got=str(error).splitlines()[0],
-            fix="restore the file, choose another trainer.default_root_dir, or start over with --resume never",
-        ) from error
+    written = read_yaml(
+        file,
+        problem="the settings of the unfinished run cannot be read",
+        expected="the settings that it was started with",
+        fix="restore the file, choose another trainer.default_root_dir, or start over with --resume never",
+    )
     before, after = _compared(written), _compared(yaml.safe_load(now))
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key):

@@ -8,11 +8,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from annotation.records import Passage, Source
 from files.errors import InputError
 from files.readers import read_text_lines
+from files.yaml_files import read_yaml
 
 _TAG = re.compile(r"\s*(?:【([^】]*)】|\[([^\]]*)\])")
 _SETTINGS = "a list of characters, each with name, knowledge and style, and perhaps stage and when"
@@ -64,11 +63,7 @@ def read_characters(file: str | Path) -> list[CharacterFiles]:
         InputError: The file cannot be read, names nobody, an entry lacks a field or has an unknown one, or two entries
             are of the same character and stage.
     """
-    text = "\n".join(line for _, line in read_text_lines(file))
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"is not YAML: {str(error).splitlines()[0]}", file=file, expected=_SETTINGS) from error
+    content = read_yaml(file, expected=_SETTINGS)
     entries = content.get("characters") if isinstance(content, dict) else content
     if not isinstance(entries, list) or not entries:
         raise InputError("names no character", file=file, field="characters", expected=_SETTINGS, got=content)

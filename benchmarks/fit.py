@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from benchmarks.fit_formula import Need
 from benchmarks.fit_recipe import Assumed, needed
 from files.errors import InputError, exit_on_input_error
+from files.yaml_files import read_yaml
 
 GB = 1e9
 # Interpreter and libraries; on a GPU its context and the libraries' working space.
@@ -61,11 +60,7 @@ def merged_settings(files: Sequence[str]) -> dict[str, Any]:
     """
     merged: dict[str, Any] = {}
     for file in files:
-        try:
-            content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError("cannot be read", file=file, field="--recipe", got=reason, fix="check the path") from error
+        content = read_yaml(file, field="--recipe")
         if not isinstance(content, dict):
             raise InputError("is no settings file", file=file, field="--recipe", expected="a YAML file of options")
         merged = _laid_over(merged, content)

@@ -47,7 +47,6 @@ class RunFolder(Callback):
         self.resumed = resumed
         self.begun = False
         # Listed now, because the logger opens a file of its own before the data are read.
-        self.existed = self.root.exists()
         self.before = _files_below(self.root, (CHECKPOINTS, LOGS))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -66,12 +65,13 @@ class RunFolder(Callback):
         atomic_write_text(self.root / CONFIG_FILE, self.config)
         write_json(self.root / STATE_FILE, {"finished": False})
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the last checkpoint: Lightning's own is the last of its interval, which may lie before the end."""
-        trainer.save_checkpoint(self.root / CHECKPOINTS / LAST)
-
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Mark the run as finished."""
+        """Write the last checkpoint and mark the run as finished.
+
+        Lightning's own is the last of its interval, which may lie before the end. Where there is none yet it writes one
+        when training ends, under another name if this one were there already, so this one is written after that.
+        """
+        trainer.save_checkpoint(self.root / CHECKPOINTS / LAST)
         if trainer.is_global_zero and not trainer.interrupted:
             write_json(self.root / STATE_FILE, {"finished": True, "steps": trainer.global_step})
 
@@ -83,7 +83,7 @@ class RunFolder(Callback):
             logger.finalize("failed")
         for file in set(_files_below(self.root, (CHECKPOINTS, LOGS))) - set(self.before):
             file.unlink(missing_ok=True)
-        for folder in (self.root / CHECKPOINTS, self.root / LOGS, *([] if self.existed else [self.root])):
+        for folder in (self.root / CHECKPOINTS, self.root / LOGS):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
 

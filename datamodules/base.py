@@ -62,6 +62,9 @@ class ResumableLoader:
         shuffle: Whether the order changes at all.
         drop_last: Whether a last, smaller batch is left out.
         num_workers: Processes that prepare batches; 0 prepares them in this one.
+
+    Attributes:
+        taken: The items of the batch that was taken last.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class ResumableLoader:
         self.epoch = 0
         self.seen = 0
         self.items = 0
+        self.taken: list[int] = []
 
     def __len__(self) -> int:
         """Batches of this epoch and process: those taken, by however many processes, and those left."""
@@ -97,14 +101,16 @@ class ResumableLoader:
         """The rest of the epoch, or the next one where nothing is left of it."""
         if self.seen >= len(self):
             self.epoch, self.seen, self.items = self.epoch + 1, 0, 0
-        for batch in DataLoader(
+        batches = self._batches()
+        loader: DataLoader[Any] = DataLoader(
             self.dataset,  # type: ignore[arg-type]  # a sequence is all that is needed of it
-            batch_sampler=self._batches(),
+            batch_sampler=batches,
             collate_fn=self.collate,
             num_workers=self.num_workers,
             # A generator of its own: starting workers must not draw from the one that training draws from.
             generator=torch.Generator().manual_seed(self.seed),
-        ):
+        )
+        for self.taken, batch in zip(batches, loader, strict=True):
             self.seen, self.items = self.seen + 1, self.items + self.batch_size * rank_and_world()[1]
             yield batch
 
@@ -153,6 +159,10 @@ class ChatDataModule(LightningDataModule):
             InputError: It cannot be loaded.
         """
         return load_tokenizer(self.lm_spec)
+
+    def names_of(self, items: Sequence[int]) -> list[str]:
+        """What messages call items of the training data."""
+        return [f"record {item}" for item in items]
 
     def train_loader(self, dataset: Sequence[Any], collate: Callable[[list[Any]], Any]) -> ResumableLoader:
         """Shuffled batches that resume exactly."""

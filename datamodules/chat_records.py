@@ -103,6 +103,7 @@ def read_conversations(file: str | Path, tags: StageTags) -> list[Conversation]:
     Raises:
         InputError: The file cannot be read, holds none, or the turns of one are out of order.
     """
+    check_made(file)
     conversations = []
     for row, record in read_json_lines(file):
         messages = read_turns(record, "messages", "assistant", file=file, row=row)
@@ -116,12 +117,28 @@ def read_pairs(file: str | Path, tags: StageTags) -> list[Pair]:
     Raises:
         InputError: The file cannot be read, holds none, turns are out of order, or both answers of a pair are equal.
     """
+    check_made(file)
     pairs = []
     for row, record in read_json_lines(file):
         prompt = read_turns(record, "prompt", "user", file=file, row=row)
         answers = read_answers(record, file=file, row=row)
         pairs.append(Pair(row, tags.tagged(record, prompt, file, row), *answers))
     return _some(pairs, file, '{"prompt": [...], "chosen": [...], "rejected": [...]}')
+
+
+def check_made(file: str | Path) -> None:
+    """Say where files of characters come from, if one is missing.
+
+    Raises:
+        InputError: It is.
+    """
+    if not Path(file).exists():
+        raise InputError(
+            "does not exist",
+            file=file,
+            expected="a file such as annotate.py writes",
+            fix="run `python annotate.py quickstart` first, which makes those of the quickstarts, or check the path",
+        )
 
 
 def _some(records: list[T], file: str | Path, form: str) -> list[T]:

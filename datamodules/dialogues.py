@@ -55,6 +55,7 @@ class DialogueDataModule(ChatDataModule):
         self.packing = packing
         self.tags = StageTags(stage_tags or {}, tuple(lm.new_tokens or ()))
         self.rows: dict[str, list[Row]] = {}
+        self.lines: list[list[int]] = []
 
     def setup(self, stage: str) -> None:  # noqa: ARG002 - both files are checked before anything is trained
         """Read, check, cut and pack the conversations.
@@ -72,6 +73,10 @@ class DialogueDataModule(ChatDataModule):
     def train_dataloader(self) -> ResumableLoader:
         """Rows in an order of their own in every epoch."""
         return self.train_loader(self.rows["fit"], self.collate)
+
+    def names_of(self, items: Sequence[int]) -> list[str]:
+        """The lines of the file that rows were made of."""
+        return [f"line {line}" for item in items for line in self.lines[item]]
 
     def val_dataloader(self) -> DataLoader:
         """Every row once, in as many batches in each process."""
@@ -102,10 +107,12 @@ class DialogueDataModule(ChatDataModule):
         return {"max_tokens": self.max_tokens, "packing": self.packing, "stage_tags": dict(self.tags.tags)}
 
     def _rows(self, file: Path) -> list[Row]:
-        chats = [chat for one in read_conversations(file, self.tags) for chat in self._encoded(one, file)]
-        if not self.packing:
-            return [[chat] for chat in chats]
-        return [[chats[item] for item in items] for _, items in pack([*map(len, chats)], [self.max_tokens])]
+        cut = [(one.row, chat) for one in read_conversations(file, self.tags) for chat in self._encoded(one, file)]
+        chats = [chat for _, chat in cut]
+        packed = pack([*map(len, chats)], [self.max_tokens]) if self.packing else [(0, [n]) for n in range(len(chats))]
+        if file == self.files["fit"]:
+            self.lines = [[cut[item][0] for item in items] for _, items in packed]
+        return [[chats[item] for item in items] for _, items in packed]
 
     def _encoded(self, one: Conversation, file: Path) -> list[EncodedChat]:
         try:

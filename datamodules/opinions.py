@@ -60,8 +60,18 @@ def read_opinions(
         default = "correct the file, or fetch it again" if error.row is None else "correct or remove this record"
         error.fix = error.fix or default
         raise
-    records = records[:limit]
+    everything, records = records, records[:limit]
     if len({record.key for record in records}) < 2:
+        enough = next((n for n, record in enumerate(everything, 1) if record.key != everything[0].key), None)
+        if enough is not None:
+            raise InputError(
+                "leaves records about one topic only, and an edit is judged by what it leaves alone of another",
+                file=path,
+                field="--data.init_args.limit",
+                expected=f"at least {enough}",
+                got=limit,
+                fix="raise it, or leave it out",
+            )
         raise InputError(
             "all records are about the same topic, so there is no other topic on which opinions should stay",
             file=path,

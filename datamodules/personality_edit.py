@@ -128,6 +128,10 @@ class EditDataModule(ChatDataModule):
         collate.loader = self.train_loader(range(len(self.batchers["train"])), collate)
         return collate.loader
 
+    def names_of(self, items: Sequence[int]) -> list[str]:
+        """Records by number, as the file counts them, and topic."""
+        return [f"record {item} ({self.batchers['train'].records[item].topic})" for item in items]
+
     def val_dataloader(self) -> DataLoader:
         """Every edit of the validation file once."""
         return self._in_order("val")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.base import ChatDataModule, ResumableLoader, check_sizes
-from datamodules.chat_records import StageTags
+from datamodules.chat_records import StageTags, check_made
 from files.errors import InputError
 from files.readers import read_json_lines, require
 from files.turns import read_turns
@@ -57,6 +57,7 @@ class PromptDataModule(ChatDataModule):
             return
         check_sizes(batch_size=self.batch_size)
         self.tags.check()
+        check_made(self.file)
         for row, record in read_json_lines(self.file):
             key, chat = read_prompt(record, self.file, row)
             known = {name: value for name, value in record.items() if name != key}

@@ -24,12 +24,16 @@ class TextEdit:
         target: The trait that it shows.
         opinion: The text.
         question: What it answers, with a place for the topic, `{topic}`.
+        file: Where it stands, for errors.
+        row: Its record there.
     """
 
     topic: str
     target: str
     opinion: str
     question: str = OPINION_QUESTIONS[0]
+    file: str | Path | None = None
+    row: int | None = None
 
     def chat(self) -> Chat:
         r"""The edit as the editor was trained to read it.
@@ -64,7 +68,8 @@ def read_edits(path: str | Path, topics: Sequence[str] | None = None) -> list[Te
         topic = require(record, "ent", str, file=path, row=row)
         if topics is None or topic in topics:
             target = require(record, "target_per", str, file=path, row=row)
-            found.append(TextEdit(topic, target, require_list(record, target, str, file=path, row=row)[0]))
+            opinion = require_list(record, target, str, file=path, row=row)[0]
+            found.append(TextEdit(topic, target, opinion, file=path, row=row))
     missing = [topic for topic in topics or () if topic not in {edit.topic for edit in found}]
     if missing:
         raise InputError(
@@ -100,7 +105,12 @@ def edited_by(module: MENDModule, edits: Sequence[TextEdit]) -> tuple[LowRankEdi
         )
     made: LowRankEdit | None = None
     for edit in edits:
-        made = module.edit([edit.chat()], on_top_of=made).edit
+        try:
+            made = module.edit([edit.chat()], made, [f"{edit.target}, {edit.topic}"]).edit
+        except InputError as error:
+            if error.file is None and error.field is None:  # it is about the text
+                error.file, error.row, error.field = edit.file, edit.row, f"{edit.target}[0]"
+            raise
     if made is None:
         raise RuntimeError("expected an edit")
     return made.detach(), [f"{edit.target}, {edit.topic}" for edit in edits]

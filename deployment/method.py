@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from jsonargparse import ArgumentParser
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from callbacks.steering import SteeringCallback
 from files.assets import asset_path
 from files.errors import InputError
+from files.yaml_files import read_yaml
 from interventions.applied import Intervention
 from interventions.bundle import Bundle, facts_of
 from lightning_modules.trained import TrainedMethod, last_checkpoint, load_trained
@@ -209,10 +209,11 @@ def read_settings(path: str | Path, model: str | None = None, ckpt_path: str | N
 
 
 def _content(file: str) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(asset_path(file).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise _no_settings(file, str(error).strip().splitlines()[0]) from error
+    content = read_yaml(
+        asset_path(file),
+        problem="is no settings file of an evaluation",
+        expected="a YAML file such as configs/eval/trait/repe.yaml",
+    )
     if not isinstance(content, dict):
         raise _no_settings(file, f"it holds {type(content).__name__}")
     return content

@@ -10,6 +10,8 @@ from torch import nn
 from files.errors import InputError
 from lm.sites import Sites, linear_widths
 
+OPTION = "model.init_args.weights"
+
 
 @dataclass(frozen=True)
 class EditedWeights:
@@ -64,7 +66,7 @@ def select_weights(
             if role not in known:
                 raise InputError(
                     "the model has no weight of this role",
-                    field="model.init_args.weights",
+                    field=OPTION,
                     expected=f"{', '.join(known)}, or a module path such as {next(iter(known.values()))[0]}",
                     got=role,
                     fix="correct the name, or leave weights out to edit all of these",
@@ -73,11 +75,30 @@ def select_weights(
             modules[path] = module
     for name in weights or ():
         if "." in name:
-            modules[name.removesuffix(".weight")] = sites.module(name)
+            modules[name.removesuffix(".weight")] = _module(sites, name)
     if not modules:
-        raise InputError("no weight to edit is named", field="weights", expected="at least one role or module path")
+        nowhere = weights is None or bool(roles)
+        raise InputError(
+            "no layer to edit is named" if nowhere else "no weight to edit is named",
+            field="model.init_args.layers" if nowhere else OPTION,
+            expected="at least one layer" if nowhere else "at least one role or module path",
+            got=[],
+            fix="name one, or leave the option out",
+        )
     first = min(_block_of(sites, path, module) for path, module in modules.items())
     return EditedWeights(modules, first)
+
+
+def _module(sites: Sites, name: str) -> nn.Module:
+    """A linear layer by its path, as the option names it."""
+    try:
+        module = sites.module(name)
+        linear_widths(module)
+    except InputError as error:
+        error.field = OPTION
+        error.fix = error.fix or "name a linear layer of a decoder block, or a role such as down"
+        raise
+    return module
 
 
 def _block_of(sites: Sites, path: str, module: nn.Module) -> int:
@@ -86,4 +107,10 @@ def _block_of(sites: Sites, path: str, module: nn.Module) -> int:
     for layer in range(sites.num_layers):
         if any(part is module for part in sites.block(layer).modules()):
             return layer
-    raise InputError("only linear layers inside a decoder block can be edited", field="weights", got=path)
+    raise InputError(
+        "lies outside of the decoder blocks",
+        field=OPTION,
+        expected="a linear layer inside a decoder block",
+        got=path,
+        fix=f"name another, such as {next(iter(sites.editable_weights(0).values()))[0]}",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -139,18 +140,24 @@ def ensure_writable_folder(path: str | Path) -> Path:
         handle, name = tempfile.mkstemp(dir=folder, prefix=".writable.", suffix=".tmp")
         os.close(handle)
         os.unlink(name)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name may hold a null byte
         raise _write_error(folder, error) from error
     return folder
 
 
-def _write_error(path: Path, error: OSError) -> InputError:
+def _write_error(path: Path, error: OSError | ValueError) -> InputError:
+    strerror = getattr(error, "strerror", None)
+    dangling = next((one for one in (path, *path.parents) if os.path.islink(one) and not os.path.exists(one)), None)
+    got = f"{strerror}: {dangling} is a link to nothing" if dangling is not None else strerror or str(error)
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return InputError(
         "cannot be written",
         file=path,
-        expected="a folder that exists or can be created, and accepts new files",
-        got=error.strerror or str(error),
-        fix="choose another output folder, or change its permissions",
+        expected="a disk with space left" if full else "a folder that exists or can be created, and accepts new files",
+        got=got,
+        fix="free some space, then run the same command again"
+        if full
+        else "choose another output folder, or change its permissions",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from typing import NoReturn
 LONGEST_VALUE = 80
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+# What the system refuses because of what the user has named, or of the state of the machine.
+_OF_THE_SYSTEM = "ENAMETOOLONG ELOOP ENOTDIR EISDIR EACCES EPERM EROFS ENOSPC EDQUOT EFBIG EIO".split()
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Unset:
@@ -127,8 +131,9 @@ def exit_on_input_error() -> Iterator[None]:
     """End on an `InputError` with its message and exit code 2, on Ctrl-C with exit code 130, both without a traceback.
 
     For entry points only, as a `with` block or as a decorator (`@exit_on_input_error()`). Parsers of command lines turn
-    an `InputError` of a constructor into a `ValueError` of theirs; it is found behind that one. Any other exception is
-    a fault of this program and keeps its traceback.
+    an `InputError` of a constructor into a `ValueError` of theirs; it is found behind that one. So is what the system
+    refuses for a reason of its own: a name too long, a disk that is full, a file that may not be read. Any other
+    exception is a fault of this program and keeps its traceback.
 
     Raises:
         SystemExit: With code 2 or 130.
@@ -142,9 +147,35 @@ def exit_on_input_error() -> Iterator[None]:
         if inner is None:
             raise
         _end(inner)
+    except OSError as error:
+        if error.errno not in {getattr(errno, name, None) for name in _OF_THE_SYSTEM}:
+            raise
+        _end(refused_by_system(error))
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         raise SystemExit(EXIT_INTERRUPTED) from None
+
+
+def refused_by_system(error: OSError) -> InputError:
+    """An error of the system as one that the user can do something about.
+
+    Args:
+        error: What the system said.
+
+    >>> print(refused_by_system(OSError(errno.ENOSPC, "No space left on device", "runs/a.txt")))
+    runs/a.txt: cannot be written
+      expected: a disk with space left
+      got: 'No space left on device'
+      next step: free some space, then run the same command again
+    """
+    full = error.errno in _FULL
+    return InputError(
+        "cannot be written" if full else "cannot be used",
+        file=None if error.filename is None else str(error.filename),
+        expected="a disk with space left" if full else "a file or folder that the system can open",
+        got=error.strerror or str(error),
+        fix="free some space, then run the same command again" if full else "check the path and its permissions",
+    )
 
 
 def input_error_behind(error: BaseException) -> InputError | None:

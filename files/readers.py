@@ -33,11 +33,20 @@ def read_json(path: str | Path) -> Any:
         InputError: The file is missing or unreadable, not UTF-8 (byte offset given), or not acceptable JSON (see
             `files.strict_json.parse_json`).
     """
+    return parse_json(read_text(path), file=path)
+
+
+def read_text(path: str | Path) -> str:
+    """Read a whole text file (UTF-8, with or without byte order mark).
+
+    Raises:
+        InputError: The file is missing or unreadable, or not UTF-8 (byte offset given).
+    """
     try:
         content = Path(path).read_bytes()
     except OSError as error:
         raise _read_error(path, error) from error
-    return parse_json(_decoded(content.removeprefix(BYTE_ORDER_MARK), path, _mark_length(content)), file=path)
+    return _decoded(content.removeprefix(BYTE_ORDER_MARK), path, _mark_length(content))
 
 
 def read_json_lines(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +66,7 @@ def parse_json(text: str, *, file: str | Path | None = None, row: int | None = N
     except _RefusedError as error:
         raise _refused(text, file, row) from error
     except UnicodeEncodeError as error:
-        raise InputError(
-            "holds half of a surrogate pair",
-            file=file,
-            row=row,
-            expected="complete characters",
-            got=error.object[error.start],
-        ) from error
+        raise _half_character(content, file, row) from error
     except RecursionError as error:
         raise _too_deep(file, row) from error
 
@@ -106,9 +101,7 @@ def _syntax_error(error: json.JSONDecodeError, file: str | Path | None, row: int
 def _located(content: Any, file: str | Path | None, row: int | None) -> InputError:
     """Describe the first refused value, with the list index as row where the document is a list of records."""
     path, value = next(_refused_values(content, ()))
-    if row is None and path and isinstance(path[0], int):
-        row, path = path[0], path[1:]
-    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".") or None
+    row, field = _place(path, row)
     if isinstance(value, _Duplicate):
         return InputError(f"gives the key {value.key!r} twice", file=file, row=row, field=field, fix="keep one of them")
     return InputError(
@@ -120,6 +113,43 @@ def _located(content: Any, file: str | Path | None, row: int | None) -> InputErr
         got=value,
         fix="correct the file",
     )
+
+
+def _half_character(content: Any, file: str | Path | None, row: int | None) -> InputError:
+    """Describe the first text of a document that is no complete text, located as any refused value is."""
+    path, text = next(_broken_texts(content, ()))
+    row, field = _place(path, row)
+    return InputError(
+        "holds half of a surrogate pair",
+        file=file,
+        row=row,
+        field=field,
+        expected="complete characters",
+        got=text,
+        fix="write the character in full, or remove it",
+    )
+
+
+def _place(path: tuple[str | int, ...], row: int | None) -> tuple[int | None, str | None]:
+    """Row and field of a value; the list index is the row where the document is a list of records."""
+    if row is None and path and isinstance(path[0], int):
+        row, path = path[0], path[1:]
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+    return row, field or None
+
+
+def _broken_texts(content: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if isinstance(content, str):
+        if not content.isascii() and content != content.encode("utf-8", "ignore").decode("utf-8"):
+            yield path, content
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            for _, text in _broken_texts(key, path):
+                yield path, text  # a broken name cannot be printed as one
+            yield from _broken_texts(value, (*path, key))
+    elif isinstance(content, list):
+        for index, value in enumerate(content):
+            yield from _broken_texts(value, (*path, index))
 
 
 def _refused_values(content: Any, path: tuple[str | int, ...]) -> Any:

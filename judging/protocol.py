@@ -11,9 +11,8 @@ from pathlib import Path
 from string import Formatter
 from typing import Any, Literal
 
-import yaml
-
 from files.errors import InputError
+from files.yaml_files import read_yaml
 from llm.requests import ChatRequest, Message
 
 PLACES = {
@@ -148,11 +147,7 @@ def read_protocol(source: str | Path, repeats: int | None = None) -> Protocol:
                 got=str(source),
                 fix="choose one of them",
             )
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError("cannot be read", file=path, expected="a YAML file", got=str(error)) from error
-    protocol = _checked(content, path)
+    protocol = _checked(read_yaml(path, field="--protocols"), path)
     if repeats is None:
         return protocol
     if repeats < 1:

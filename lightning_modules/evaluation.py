@@ -17,9 +17,10 @@ from lightning.pytorch import LightningModule
 
 from files.errors import InputError
 from files.provenance import data_hash
-from lightning_modules.answering import AnswerSettings, Respondent, RowIntervention, answer_several
+from lightning_modules.answering import AnswerSettings, Respondent, RowIntervention
 from lightning_modules.kept_scores import KeptScores
 from lightning_modules.trained import TrainedMethod, load_trained
+from lightning_modules.within_memory import answer_within_memory
 from lm.loading import LMSpec, freeze, load_model, load_tokenizer
 from metrics.benchmark import Benchmark
 from metrics.differences import difference_rows
@@ -93,6 +94,7 @@ class EvalModule(LightningModule):
         self.spec = lm
         self.ckpt_path = ckpt_path
         self.answers = AnswerSettings(max_new_tokens, temperature, top_p, rows, seed, cached, padding_side)
+        self._within = self.answers  # with fewer rows from the first time on that memory does not suffice
         self.trained: TrainedMethod | None = None
         self.outcome: Outcome | None = None
         self.outcomes: tuple[Outcome, ...] = ()
@@ -178,7 +180,8 @@ class EvalModule(LightningModule):
             return
         personas = [self._persona(batch, name) for name in methods]
         base = Respondent(self.lm, batch.questions)
-        base_answers, answers, seconds = answer_several(base, personas, self.tokenizer, self.answers)
+        answered, self._within = answer_within_memory(base, personas, self.tokenizer, self._within)
+        base_answers, answers, seconds = answered
         for name, given, spent in zip(methods, answers, seconds, strict=True):
             scores = self._data().benchmark.measure(batch.questions, base_answers, given)
             self._scores.add(name, scores, spent)

@@ -195,13 +195,16 @@ class MENDModule(PersonaModule):
         self.health = made.health
         return made.edit
 
-    def edit(self, chats: Sequence[Chat], on_top_of: LowRankEdit | None = None) -> EditedModel:
+    def edit(
+        self, chats: Sequence[Chat], on_top_of: LowRankEdit | None = None, names: Sequence[str] | None = None
+    ) -> EditedModel:
         """Edit the model by texts, one edit for each chat.
 
         Args:
             chats: Texts that state target and topic and end with an opinion as the answer, such as
                 `personas.layouts.edit_instruction` begins them.
             on_top_of: As in `intervene`.
+            names: What messages call the edits; by default their numbers from 1.
 
         Returns:
             The edited model.
@@ -210,7 +213,8 @@ class MENDModule(PersonaModule):
             InputError: If a chat is malformed or the network was never trained.
         """
         tokens = pad_encoded(encode_chats(self.tokenizer, chats), self.tokenizer.pad_token_id, side="left")
-        return self._make(tokens.to(self.device), [f"edit {number}" for number in range(len(chats))], on_top_of)
+        names = names or [f"number {number}" for number in range(1, len(chats) + 1)]
+        return self._make(tokens.to(self.device), names, on_top_of)
 
     def _make(self, tokens: TokenBatch, names: Sequence[str], on_top_of: LowRankEdit | None) -> EditedModel:
         try:

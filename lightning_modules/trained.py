@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 import torch
-import yaml
 from transformers import PreTrainedModel
 
 from files.assets import asset_path
 from files.errors import InputError
+from files.yaml_files import read_yaml
 from lightning_modules.answering import RowIntervention
 from lightning_modules.base import HEADER, PersonaModule
-from lightning_modules.checkpoint_file import OPTION, plain_checkpoint
+from lightning_modules.checkpoint_file import OPTION, check_whole, instead_of, plain_checkpoint
 from lm.loading import LMSpec, freeze, load_model, without_adapter
 
 PACKAGE = "lightning_modules."
@@ -146,13 +146,14 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = plain_checkpoint(path)
     try:
+        check_whole(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(
             "there is no such checkpoint",
             file=path,
             field=OPTION,
-            expected="a file that train.py wrote, such as runs/quickstart/checkpoints/best.ckpt",
+            expected="a file that train.py wrote, such as runs/quickstart/checkpoints/last.ckpt",
             fix="check the path, or train first",
         ) from error
     except Exception as error:  # there is no end to what a damaged file can make the reader raise
@@ -162,7 +163,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             field=OPTION,
             expected="a file that train.py wrote",
             got=str(error).strip().split("\n")[0] or type(error).__name__,
-            fix="give another checkpoint; it may have been cut off while it was written or copied",
+            fix=instead_of(path),
         ) from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(HEADER), dict):
         raise InputError(
@@ -186,18 +187,19 @@ def last_checkpoint(recipe: str) -> str:
         InputError: The file cannot be read, names no folder, or nothing has been trained by it.
     """
     command = f"python train.py fit --config {recipe}"
-    path = asset_path(recipe)
+    expected, fix = "a YAML file with trainer.default_root_dir", "correct it, or give --ckpt_path"
+    problem = "is no settings file of a training"
+    settings = read_yaml(asset_path(recipe), field="--trained_by", problem=problem, expected=expected, fix=fix)
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
         folder = Path(settings["trainer"]["default_root_dir"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise InputError(
-            "is no settings file of a training",
+            problem,
             file=recipe,
             field="--trained_by",
-            expected="a YAML file with trainer.default_root_dir",
-            got=str(error),
-            fix="correct it, or give --ckpt_path",
+            expected=expected,
+            got=settings,
+            fix=fix,
         ) from error
     if not (folder / LAST).is_file():
         raise InputError(

@@ -9,6 +9,7 @@ from typing import Any
 
 from files.errors import InputError
 from files.readers import read_csv_rows
+from files.workbook_size import check_workbook_size
 from personas.questionnaire import Item
 from personas.traits import FACET_KEYS, TRAIT_OF_LETTER
 
@@ -135,9 +136,13 @@ def _workbook_rows(path: str | Path) -> Iterator[Row]:
             expected="python-calamine",
             fix="pip install 'oceantune[excel]', or save the sheet as .csv and name that file",
         ) from error
+    check_workbook_size(path)
     try:
         table = CalamineWorkbook.from_path(str(path)).get_sheet_by_index(0).to_python()
-    except (CalamineError, OSError, ValueError) as error:
+    except BaseException as error:
+        # What the library, in another language, did not expect of a damaged file is no Exception to Python.
+        if not isinstance(error, CalamineError | OSError | ValueError) and type(error).__name__ != "PanicException":
+            raise
         raise InputError(
             "cannot be read as a workbook",
             file=path,
