@@ -88,10 +88,14 @@ def run(arguments: list[str]) -> None:
         InputError: The user gave something wrong.
         SystemExit: The arguments cannot be parsed (code 2), or help was asked for.
     """
+    chat(**_parser().parse_args(arguments).as_dict())
+
+
+def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="chat.py",
         usage="python chat.py [--KEY VALUE ...]",
         description="Talk to a model and to personas of it (python chat.py --help is a short page).",
     )
     parser.add_function_arguments(chat, as_group=False)
-    chat(**parser.parse_args(arguments).as_dict())
+    return parser

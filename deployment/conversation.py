@@ -92,15 +92,13 @@ def answered(
             got=method.name,
             fix="export it (python export.py) and give the folder as --models",
         )
-    intervention, rewritten = _planned(method, list(personas.values()), prompts[1:]) if personas else (None, [])
+    intervention, rewritten = planned(method, list(personas.values()), prompts[1:]) if personas else (None, [])
     steering = None
     if intervention is not None:
         # In the base model's row the same is done at strength 0, which is nothing at all, bit for bit.
         resting = intervention.rows([0]).scaled(0.0)
         together = joined([resting, intervention.scaled(options.strength)])
-        steering = Steering(
-            lambda rows: _acting(method, together, rows), list(range(len(prompts))), all_alike=acts_alike(together)
-        )
+        steering = steering_by(method, together, len(prompts))
     with _one_at_a_time:
         yield from stream(
             method.stage.lm,
@@ -113,10 +111,19 @@ def answered(
         )
 
 
-def _planned(
+def planned(
     method: PreparedMethod, personas: Sequence[Persona], prompts: Sequence[Chat]
 ) -> tuple[Intervention | None, list[Chat]]:
-    """How the personas answer; a persona that the method cannot express is chosen here, not by a benchmark."""
+    """How personas answer prompts, as `PreparedMethod.plan` says, where a user and no benchmark has chosen them.
+
+    Args:
+        method: How the model becomes the personas.
+        personas: Who answers.
+        prompts: What each is asked.
+
+    Raises:
+        InputError: The method cannot express one of the personas.
+    """
     try:
         return method.plan(personas, prompts)
     except InputError as error:
@@ -124,6 +131,19 @@ def _planned(
             raise
         fix = "choose other personas or levels, or another method"
         raise InputError(error.problem, expected=error.expected, got=error.got, fix=fix) from error
+
+
+def steering_by(method: PreparedMethod, intervention: Intervention, count: int) -> Steering:
+    """The steering of prompts by an intervention with a row for each of them.
+
+    Args:
+        method: Whose model is steered.
+        intervention: What is done.
+        count: Number of prompts.
+    """
+    return Steering(
+        lambda rows: _acting(method, intervention, rows), list(range(count)), all_alike=acts_alike(intervention)
+    )
 
 
 def _acting(method: PreparedMethod, intervention: Intervention, rows: ForwardRows) -> AbstractContextManager[object]:

@@ -81,6 +81,10 @@ def run(arguments: list[str]) -> None:
         InputError: The user gave something wrong.
         SystemExit: The arguments cannot be parsed (code 2), or help was asked for.
     """
+    export(**_parser().parse_args(arguments).as_dict())
+
+
+def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="export.py",
         usage="python export.py SOURCE --out FOLDER [--KEY VALUE ...]",
@@ -89,4 +93,4 @@ def run(arguments: list[str]) -> None:
     kinds = "a checkpoint (.ckpt), a bundle (.safetensors), a settings file of evaluate.py (.yaml), or a run's folder"
     parser.add_argument("source", metavar="SOURCE", help=kinds)
     parser.add_function_arguments(export, skip={"source"}, as_group=False, as_positional=False)
-    export(**parser.parse_args(arguments).as_dict())
+    return parser
