@@ -22,7 +22,7 @@ THREADS := $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 )))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart characters test lint bench bench-mend bench-npti bench-pas bench-train bench-fit organism organism-check sample-data faults readme readme-figures browser matrix classifier sae chat
+.PHONY: help install quickstart characters test lint bench bench-mend bench-npti bench-pas bench-train bench-fit organism organism-check sample-data faults readme readme-figures browser matrix classifier sae chat docs docs-commands
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -136,3 +136,10 @@ readme-figures: $(INSTALLED) ## draw the README's pictures from committed result
 
 readme: $(INSTALLED) ## write the figures of the committed results files into README.md
 	$(RUN) -m benchmarks.readme
+
+docs: $(INSTALLED) ## the documentation as pages, strictly and offline -> runs/site (installs the extra docs)
+	$(RUN) -m pip install -q -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
+
+docs-commands: $(INSTALLED) ## the commands of README.md and docs/, each training they show for 20 steps
+	$(OFFLINE) CUDA_VISIBLE_DEVICES= COMMANDS=full $(RUN) -m pytest tests/cli/test_documented_commands.py
