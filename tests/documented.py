@@ -37,6 +37,21 @@ def commands() -> dict[str, list[str]]:
     return found
 
 
+def settings_files() -> list[Path]:
+    """The settings files that are complete; those of configs/cluster are merged onto another."""
+    found = sorted((REPOSITORY / "configs").rglob("*.yaml"))
+    return [file for file in found if file.parent.name != "cluster"]
+
+
+def head_commands(file: Path) -> list[list[str]]:
+    """The commands in the head of a settings file, cut into words."""
+    head = re.match(r"(#.*\n)*", file.read_text(encoding="utf-8"))
+    text = "" if head is None else re.sub(r"\\\n# *", " ", head.group())
+    shown = [line.removeprefix("#   ") for line in text.splitlines()]
+    words = [shlex.split(line, comments=True) for line in shown if line.startswith(_BEGINS)]
+    return [[_STAND_INS.get(word, word) for word in line if word not in _FURTHER] for line in words]
+
+
 def _lines(page: Path) -> Iterator[str]:
     text = page.read_text(encoding="utf-8")
     for block in fenced(page, "bash"):

@@ -1,6 +1,7 @@
 """What README.md and docs/ tell a reader to type is there, and its options are accepted.
 
-With COMMANDS=full (`make docs-commands`) every training they show is also run, for 20 steps, as it is typed.
+With COMMANDS=full (`make docs-commands`) every training they show is also run, for 20 steps, as it is typed, and the
+commands in the heads of settings files are looked at too.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ from eval_series import find_setting, parsed_sweep
 from evaluate import JUDGING, OWN, taken_out
 from files.errors import InputError
 from persona_cli import PersonaCLI
-from tests.documented import PAGES, REPOSITORY, commands, fenced
+from tests.documented import PAGES, REPOSITORY, commands, fenced, head_commands, settings_files
 from tests.recipes.trajectory import STEPS, stand_ins
 
 COMMANDS = commands()
+SETTINGS = [str(file.relative_to(REPOSITORY)) for file in settings_files()]
+in_full = pytest.mark.skipif(os.environ.get("COMMANDS") != "full", reason="minutes: make docs-commands runs it")
+SHOWN = {word for words in COMMANDS.values() for word in words}
 FITS = {text: words for text, words in COMMANDS.items() if words[:3] == ["python", "train.py", "fit"]}
 EXAMPLES = [(page, code) for page in PAGES for code in fenced(page, "python")]
 HELP = {"--help", "--options", "--model.help", "--data.help"}
@@ -132,6 +136,25 @@ def test_a_command_is_accepted_as_it_is_shown(text: str, monkeypatch: pytest.Mon
     check(COMMANDS[text])
 
 
+@pytest.mark.parametrize("file", [file for file in SETTINGS if file not in SHOWN])
+def test_a_settings_file_that_no_page_shows_is_accepted_by_its_program(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    evaluates = "evaluation.EvalModule" in Path(file).read_text(encoding="utf-8")
+    check(["python", "evaluate.py", "--config", file] if evaluates else ["python", "train.py", "fit", "--config", file])
+
+
+@in_full
+@pytest.mark.parametrize("file", SETTINGS)
+def test_the_head_of_a_settings_file_shows_commands_that_are_accepted(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    for words in head_commands(REPOSITORY / file):
+        check(words)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -153,10 +176,9 @@ def test_a_command_that_is_not_there_would_be_noticed(wrong: list[str], monkeypa
 
 
 def test_pages_show_commands_of_every_program_and_every_method() -> None:
-    shown = {word for words in COMMANDS.values() for word in words}
-    assert set(CHECKS) <= shown
+    assert set(CHECKS) <= SHOWN
     methods = {path.parent.name for path in REPOSITORY.glob("configs/*/quickstart.yaml")} - {"organism", "classifier"}
-    trained = {Path(word).parts[1] for word in shown if word.startswith("configs/") and word.endswith(".yaml")}
+    trained = {Path(word).parts[1] for word in SHOWN if word.startswith("configs/") and word.endswith(".yaml")}
     assert methods <= trained
 
 
@@ -190,7 +212,7 @@ def test_three_lines_of_python_answer_as_a_persona(
     assert left["speaker"].steered("extraversion+", strength=0).generate(question) == plain
 
 
-@pytest.mark.skipif(os.environ.get("COMMANDS") != "full", reason="minutes: make docs-commands runs it")
+@in_full
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("text", [text for text, words in FITS.items() if any("quickstart" in word for word in words)])
 def test_a_training_that_is_shown_runs(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
