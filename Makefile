@@ -114,6 +114,8 @@ classifier: $(INSTALLED) ## train the built-in classifier of traits, check and p
 sae: $(INSTALLED) ## train the built-in sparse autoencoder, check and publish it (minutes on a CPU)
 	$(OFFLINE) $(RUN) train.py fit --config configs/sae/quickstart.yaml
 	$(OFFLINE) $(RUN) -m benchmarks.sae
+	$(OFFLINE) $(RUN) train.py fit --config configs/sae/quickstart.yaml --model.init_args.layer 4 --data.init_args.batches 300 --trainer.default_root_dir runs/sae-4
+	$(OFFLINE) $(RUN) -m benchmarks.sae --ckpt_path runs/sae-4/checkpoints/last.ckpt --out assets/tiny-sae-4
 
 sample-data: $(INSTALLED) ## write assets/data anew from the grammar of the built-in world
 	$(RUN) -m organism.samples

@@ -1,8 +1,9 @@
 """Publish the built-in sparse autoencoder: its weights, its check on held-out chats, its card.
 
 `python -m benchmarks.sae` (the second half of `make sae`) takes the last checkpoint of `configs/sae/quickstart.yaml`
-and writes `assets/tiny-sae`, a SAELens folder in half precision. The check is of these weights, on held-out chats other
-than those that the training has shown figures of: `check.json` holds
+and writes `assets/tiny-sae`, a SAELens folder in half precision; a second one is of the block that TRAIT is steered at,
+`assets/tiny-sae-4`. The check is of these weights, on held-out chats other than those that the training has shown
+figures of: `check.json` holds
 
 - `explained_variance`: share of the variance of a layer's outputs that is left after they were encoded and decoded
 - `loss_recovered`: what the model's loss on the next token is with these in place of the outputs, on the way from that
@@ -37,7 +38,7 @@ OUT = Path("assets/tiny-sae")
 RECIPE = "configs/sae/quickstart.yaml"
 FIGURES = ("explained_variance", "loss_recovered", "l0", "dead_share")
 _CARD = """\
-# tiny-sae
+# {name}
 
 A sparse autoencoder of the output of block {layer} (from 0) of {model}, the built-in model: {features} features, of
 which {l0:.0f} are active at a token. It is a SAELens folder, in half precision; `make sae` trains and writes it.
@@ -109,7 +110,8 @@ def main(arguments: Sequence[str]) -> None:
     facts: dict[str, Any] = {"layer": module.chosen_layer, "features": module.features, "chats": options.chats}
     figures = {**checked(module, options.out, data), **facts, "seed": options.seed}
     write_json(options.out / "check.json", {**figures, "versions": library_versions(), "commit": commit_hash()})
-    atomic_write_text(options.out / "README.md", _CARD.format(**figures, model=module.lm_spec.name))
+    card = _CARD.format(**figures, name=options.out.name, model=module.lm_spec.name)
+    atomic_write_text(options.out / "README.md", card)
     console = Console()
     for name in FIGURES:
         console.print(f"{name:>20} {figures[name]:.4f}")

@@ -23,10 +23,14 @@ from interventions.residual import AddDirection
 from personas.persona import Persona
 from personas.traits import TRAIT_OF_FACET
 
-Where = Literal["all", "last", "prompt_but_last", "generated"]
+Where = Literal["all", "last", "prompt_end", "prompt_but_last", "generated"]
+ENDS = {"+": 1, "-": -1}
+"""What names of the ends of a quality end with, and the sign of the levels there."""
+
 _LIMITS: dict[Where, tuple[Phase, Positions]] = {
     "all": ("all", "all"),
     "last": ("all", "last"),
+    "prompt_end": ("prompt", "last"),
     "prompt_but_last": ("prompt", "all_but_last"),
     "generated": ("generated", "all"),
 }
@@ -40,13 +44,14 @@ class DirectionSteering(SteeringCallback):
 
     Args:
         strength: Multiplies all directions; negative numbers turn them round.
-        where: Tokens that are steered: all of them, the last of a prompt and those generated, those of a prompt but
-            its last, or those generated.
+        where: Tokens that are steered: all of them, the last of a prompt and those generated, the last of a prompt
+            alone, those of a prompt but its last, or those generated.
         bundle: A file of directions, in place of learning them.
         coefficients: Further directions for every record, by name, such as `{extraversion: 0.5, neuroticism: -1}`.
 
     Attributes:
-        names: What the directions are called.
+        names: What the directions are called. `extraversion+` is one end of a quality: it is taken at levels above 0,
+            and `extraversion-` at those below.
         tables: Of each layer its directions, a row per name (P, D).
         fitted: What is told of how they were learnt, of plain values.
         folder: The folder of the run, where what was learnt is kept; None where several processes share it.
@@ -129,13 +134,18 @@ class DirectionSteering(SteeringCallback):
         return edit if self.where == "all" else Limited(edit, phase=phase, positions=positions)
 
     def level(self, persona: Persona, name: str) -> float:
-        """The level of a persona on a quality; a facet without a direction of its own counts as its trait."""
+        """The level of a persona on a quality, or how far it lies to one end of it.
+
+        A facet without a direction of its own counts as its trait.
+        """
+        if name[-1:] in ENDS:
+            return max(0.0, ENDS[name[-1]] * self.level(persona, name[:-1]))
         if name in persona.levels:
             return float(persona.levels[name])
         of_facets = [
             float(level)
             for facet, level in persona.levels.items()
-            if TRAIT_OF_FACET.get(facet) == name and facet not in self.names
+            if TRAIT_OF_FACET.get(facet) == name and not {facet, *(facet + end for end in ENDS)} & set(self.names)
         ]
         return sum(of_facets) / len(of_facets) if of_facets else 0.0
 

@@ -18,6 +18,7 @@ from files.errors import InputError
 from files.provenance import data_hash
 from files.readers import require
 from files.records import read_records
+from interventions.calls import Phase, Positions
 from interventions.firing import percentile_edges
 from interventions.limited import Limited
 from interventions.neuron_files import read_neurons, write_neurons
@@ -30,6 +31,13 @@ from personas.descriptions import Pole, key_of, read_persona_descriptions
 from personas.persona import Persona
 from personas.traits import BIG_FIVE, TRAIT_OF_FACET
 from personas.wording import described_by
+
+Tokens = Literal["generated", "answers", "prompt_end"]
+_LIMITS: dict[Tokens, tuple[Phase, Positions]] = {
+    "generated": ("generated", "all"),
+    "answers": ("all", "last"),
+    "prompt_end": ("prompt", "last"),
+}
 
 
 class NPTI(SteeringCallback):
@@ -51,12 +59,18 @@ class NPTI(SteeringCallback):
         percentile: The percentile of its activation that a neuron is pushed by, as a share.
         strength: Multiplies what is added.
         dropped: Share of neurons that are not pushed, drawn once by the seed; the release drops 0.1 without a seed.
-        tokens: Steer while generated tokens are read, as published; or from the last token of the prompt on, so that
-            the first token of an answer, such as the letter of an option, is steered too.
+        pull: Times what its own end would add, by which the opposite's neurons are moved down besides being held.
+        layers: Decoder blocks whose neurons take part; all of them if left out.
+        tokens: Steer while generated tokens are read, as published; from the prompt's last token on (`answers`), which
+            chooses the first token of an answer, such as an option's letter; or there alone (`prompt_end`).
         seed: Seed of what is drawn.
 
     Reference:
         Deng et al., Neuron-based Personality Trait Induction in Large Language Models, 2024.
+
+    Deviation:
+        `pull`, `layers`, `tokens` and what the search watches are ours; left out, all is as published, which changes
+        nothing in a multiple choice: that is decided before the first token is generated.
     """
 
     method = "npti"
@@ -74,7 +88,9 @@ class NPTI(SteeringCallback):
         percentile: float = 0.95,
         strength: float = 1.0,
         dropped: float = 0.0,
-        tokens: Literal["generated", "answers"] = "generated",
+        pull: float = 0.0,
+        layers: Sequence[int] | None = None,
+        tokens: Tokens = "generated",
         seed: int = 0,
     ) -> None:
         self.neurons = neurons
@@ -88,15 +104,17 @@ class NPTI(SteeringCallback):
         self.percentile = percentile
         self.strength = strength
         self.dropped = dropped
-        self.tokens = tokens
+        self.pull = pull
+        self.layers = None if layers is None else sorted(set(layers))
+        self.tokens: Tokens = tokens
         self.seed = seed
         self.found: dict[Pole, NeuronSet] = {}
 
     def settings(self) -> dict[str, Any]:
         """Its options, and what the files hold."""
-        names = ("traits", "limit", "minimum", "threshold", "percentile", "strength", "dropped", "tokens", "seed")
+        names = ("traits", "limit", "minimum", "threshold", "percentile", "strength", "dropped", "pull", "layers")
         return {
-            **{name: getattr(self, name) for name in names},
+            **{name: getattr(self, name) for name in (*names, "tokens", "seed")},
             "search": asdict(self.search),
             "files": [data_hash(path) for path in self._files()],
         }
@@ -107,8 +125,8 @@ class NPTI(SteeringCallback):
         Raises:
             InputError: An option means nothing, or a file is missing or faulty.
         """
-        self._check_options()
         self.places: Places = places_of(self.evaluation.lm)
+        self._check_options()
         self.found = self._read() if self.neurons is not None else self._search()
         self._poles = list(self.found)
         self._amounts, self._members = self._tables()
@@ -133,7 +151,8 @@ class NPTI(SteeringCallback):
         kinds = list(dict.fromkeys(personas))
         induced = self.induced([trait_levels(persona) for persona in kinds])
         laid_out = induced.rows([kinds.index(persona) for persona in personas])
-        return self._limited(laid_out)
+        phase, positions = _LIMITS[self.tokens]
+        return Limited(laid_out, phase=phase, positions=positions)
 
     def induced(self, levels: Sequence[Mapping[str, float]]) -> InduceNeurons:
         """What is done to the neurons of personas, one row each, at the strength of the method.
@@ -148,7 +167,9 @@ class NPTI(SteeringCallback):
                 if level:
                     sign = 1 if level > 0 else -1
                     pushed[row, self._poles.index((trait, sign))] = abs(level)
-                    held[row, self._poles.index((trait, -sign))] = 1.0
+                    opposite = self._poles.index((trait, -sign))
+                    pushed[row, opposite] = -self.pull * abs(level)
+                    held[row, opposite] = 1.0
         amounts = torch.einsum("rp,plw->rlw", pushed, self._amounts)
         ceilings = torch.where(torch.einsum("rp,plw->rlw", held, self._members) > 0, 0.0, torch.inf)
         return InduceNeurons(
@@ -157,21 +178,17 @@ class NPTI(SteeringCallback):
             {layer: ceilings[:, layer] for layer in self.places.layers},
         ).scaled(self.strength)
 
-    def _limited(self, intervention: InduceNeurons) -> Limited:
-        if self.tokens == "generated":
-            return Limited(intervention, phase="generated")
-        return Limited(intervention, positions="last")
-
     def _tables(self) -> tuple[Tensor, Tensor]:
         """What is added to every neuron for each end of a trait, and whether it belongs to it; each (P, L, W)."""
         sites = self.places.sites
         amounts, members = [], []
+        taking_part = torch.tensor([float(self.layers is None or k in self.layers) for k in self.places.layers])
         for pole, neurons in self.found.items():
             generator = torch.Generator().manual_seed(_seed(self.seed, pole))
             kept = drawn_to_keep(len(neurons), self.dropped, generator) if self.dropped else None
             amounts.append(neurons.dense(push_amounts(neurons, kept), sites.num_layers, sites.mlp_width))
             members.append(neurons.dense(torch.ones(len(neurons)), sites.num_layers, sites.mlp_width))
-        return torch.stack(amounts), torch.stack(members)
+        return torch.stack(amounts) * taking_part[:, None], torch.stack(members) * taking_part[:, None]
 
     def _read(self) -> dict[Pole, NeuronSet]:
         """Neurons of the traits that the folder has both files of."""
@@ -242,8 +259,12 @@ class NPTI(SteeringCallback):
 
     def _check_options(self) -> None:
         searching = self.questions is not None and self.descriptions is not None
+        count = self.places.sites.num_layers
+        chosen = {0} if self.layers is None else set(self.layers)
         for name, fits, expected in (
             ("strength", math.isfinite(self.strength), "a finite number"),
+            ("pull", math.isfinite(self.pull), "a finite number"),
+            ("layers", chosen and chosen <= set(range(count)), f"numbers from 0 to {count - 1}"),
             ("dropped", 0 <= self.dropped < 1, "a share from 0 to 1"),
             ("percentile", 0 < self.percentile < 1, "a share between 0 and 1"),
             ("limit", self.limit is None or self.limit >= 1, "1 or more"),

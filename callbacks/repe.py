@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,16 +9,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from callbacks.directions import DirectionSteering, Where
+from callbacks.contrast_prompts import Role, contrast_prompts, question_files, read_questions
+from callbacks.directions import ENDS, DirectionSteering, Where
 from files.errors import InputError
 from files.provenance import data_hash
-from files.readers import read_json_lines, require
 from interventions.contrast_directions import Directions, contrast_directions
-from interventions.text_states import answer_means, prompt_ends, question_means
+from interventions.text_states import answer_means, prompt_ends
 from lm.chat import Chat
 from lm.generation import generate
 from personas.contrasts import Contrast, read_contrasts
-from personas.wording import described_by
 
 RepEEstimate = Literal["pca", "mean_difference", "probe", "single_pair", "persona_vector"]
 
@@ -33,8 +30,9 @@ class RepE(DirectionSteering):
     over the answers that the model itself gives to them. At strength 1 a direction is as long as the means of both
     sides lie apart along it.
 
-    Where a model reads options that it is to choose from, a trait has another direction than where it speaks: `choices`
-    adds the difference of mean states over such questions, in layers of their own.
+    Both ends of a quality lie on one line, unless each is compared with the questions alone: then it has a direction of
+    its own. That is a help where a model without a description does something else than one that is halfway, such as
+    choosing among options by their places.
 
     Args:
         contrasts: A file of contrast sets: `{name: {positive, negative}}`, or descriptions of both ends of traits.
@@ -45,9 +43,8 @@ class RepE(DirectionSteering):
         samples: Pairs of prompts for each set, drawn from its pairs and the questions.
         names: The sets to take; all of them if left out.
         role: Whether a text stands in the system turn, or at the head of the user's.
-        choices: Further questions, with options to choose from: a file, or a folder of such files.
-        choice_layers: Decoder blocks to steer along the directions that are found in them.
-        choice_weight: Times these directions are added.
+        against: What a side is compared with: the opposite one; or the questions with no text before them (`nothing`),
+            which gives each end of a quality a direction.
         max_new_tokens: Longest answer of the model, for persona vectors.
         batch_size: Texts in one forward pass.
         seed: Seed of the draws.
@@ -62,7 +59,8 @@ class RepE(DirectionSteering):
 
     Deviation:
         Activation addition adds the difference of each token of the pair to the first tokens of a prompt; ours adds
-        that of the last token, wherever `where` says. RepE's own coefficients belong to directions of length 1.
+        that of the last token, wherever `where` says. RepE's own coefficients belong to directions of length 1. Its
+        directions lie between opposites; those of both ends against `nothing` are ours.
     """
 
     method = "repe"
@@ -75,10 +73,8 @@ class RepE(DirectionSteering):
         layers: Sequence[int] | None = None,
         samples: int = 64,
         names: Sequence[str] | None = None,
-        role: Literal["system", "user"] = "system",
-        choices: str | None = None,
-        choice_layers: Sequence[int] = (),
-        choice_weight: float = 1.0,
+        role: Role = "system",
+        against: Literal["opposite", "nothing"] = "opposite",
         max_new_tokens: int = 40,
         batch_size: int = 32,
         seed: int = 0,
@@ -95,24 +91,19 @@ class RepE(DirectionSteering):
         self.samples = samples
         self.wanted = None if names is None else list(names)
         self.role = role
-        self.choices = choices
-        self.choice_layers = sorted(set(choice_layers))
-        self.choice_weight = choice_weight
+        self.against = against
         self.max_new_tokens = max_new_tokens
         self.batch_size = batch_size
         self.seed = seed
 
     def recipe(self) -> dict[str, Any]:
         """Files and options that the directions depend on."""
-        names = ("estimate", "layers", "samples", "wanted", "role", "max_new_tokens", "seed")
-        files = [Path(self.contrasts), *_question_files(self.questions), *_question_files(self.choices)]
-        recipe = {"files": data_hash(files), **{name: getattr(self, name) for name in names}}
-        if self.choices is not None:
-            recipe |= {"choice_layers": self.choice_layers, "choice_weight": self.choice_weight}
-        return recipe
+        names = ("estimate", "layers", "samples", "wanted", "role", "against", "max_new_tokens", "seed")
+        files = [Path(self.contrasts), *question_files(self.questions)]
+        return {"files": data_hash(files), **{name: getattr(self, name) for name in names}}
 
     def learn(self) -> tuple[tuple[str, ...], dict[int, Tensor], dict[str, Any]]:
-        """A direction per contrast set and layer.
+        """A direction per contrast set, or per end of each, and layer.
 
         Raises:
             InputError: A file is missing or faulty, an option means nothing, or a state is not finite.
@@ -124,22 +115,26 @@ class RepE(DirectionSteering):
         chosen = [sets[name] for name in (sets if self.wanted is None else self.wanted)]
         questions = read_questions(self.questions)
         layers = self._layers()
-        found = {contrast.name: self._direction(contrast, questions, layers) for contrast in chosen}
-        told: dict[str, Any] = {name: _told(of) for name, of in found.items()}
-        tables = _tables(list(found.values()), layers)
-        if self.choices is not None:
-            asked = read_questions(self.choices)
-            of_choices = {contrast.name: self._choice_direction(contrast, asked) for contrast in chosen}
-            for layer, table in _tables(list(of_choices.values()), self.choice_layers).items():
-                tables[layer] = tables.get(layer, torch.zeros_like(table)) + self.choice_weight * table
-            told["choices"] = {name: _told(of) for name, of in of_choices.items()}
-        return tuple(found), dict(sorted(tables.items())), told
+        found = {name: of for contrast in chosen for name, of in self._directions(contrast, questions, layers).items()}
+        steps = torch.stack([of.steps() for of in found.values()])
+        tables = dict(zip(layers, steps.unbind(1), strict=True))
+        return tuple(found), tables, {name: _told(of) for name, of in found.items()}
 
-    def _direction(self, contrast: Contrast, questions: Sequence[str], layers: Sequence[int]) -> Directions:
+    def _directions(self, contrast: Contrast, questions: Sequence[str], layers: Sequence[int]) -> dict[str, Directions]:
+        """The direction of a contrast set, or of each of its ends, by name."""
         count = 1 if self.estimate == "single_pair" else self.samples
-        positive, negative = contrast_prompts(contrast, questions, count, self.role, self.seed)
-        states = self._states([*positive, *negative], layers)
-        sides = states[: len(positive)], states[len(positive) :]
+        prompts = contrast_prompts(contrast, questions, count, self.role, self.seed)
+        if self.against == "opposite":
+            positive, negative = self._states([*prompts.positive, *prompts.negative], layers).chunk(2)
+            return {contrast.name: self._between(positive, negative, contrast)}
+        *ends, plain = self._states([*prompts.positive, *prompts.negative, *prompts.plain()], layers).chunk(3)
+        return {
+            f"{contrast.name}{sign}": self._between(end, plain, contrast) for sign, end in zip(ENDS, ends, strict=True)
+        }
+
+    def _between(self, positive: Tensor, negative: Tensor, contrast: Contrast) -> Directions:
+        """The direction from states of one kind of prompts to those of another."""
+        sides = positive, negative
         if self.estimate == "persona_vector":
             # An empty answer has no mean; its pair is left out.
             answered = ~(sides[0].isnan() | sides[1].isnan()).flatten(1).any(1)
@@ -150,14 +145,6 @@ class RepE(DirectionSteering):
         except InputError as error:
             error.file, error.field = self.contrasts, contrast.name
             raise
-
-    def _choice_direction(self, contrast: Contrast, questions: Sequence[str]) -> Directions:
-        """The difference of mean states over questions with options."""
-        positive, negative = contrast_prompts(contrast, questions, self.samples, self.role, self.seed)
-        lm, tokenizer = self.evaluation.lm, self.evaluation.tokenizer
-        return contrast_directions(
-            *question_means(lm, tokenizer, self.places, positive, negative, self.choice_layers, self.batch_size)
-        )
 
     def _states(self, prompts: Sequence[Chat], layers: Sequence[int]) -> Tensor:
         """States (N, L, D) that sides are compared by."""
@@ -181,86 +168,17 @@ class RepE(DirectionSteering):
     def _layers(self) -> list[int]:
         count = self.places.sites.num_layers
         chosen = range(count // 3, max(count // 3 + 1, 2 * count // 3)) if self.layers is None else self.layers
-        for option, layers in (("layers", chosen), ("choice_layers", self.choice_layers)):
-            if any(not 0 <= layer < count for layer in layers) or (option == "layers" and not layers):
-                raise self._bad(option, f"numbers from 0 to {count - 1}", layers)
+        if not chosen or any(not 0 <= layer < count for layer in chosen):
+            raise self._bad("layers", f"numbers from 0 to {count - 1}", chosen)
         return sorted(set(chosen))
 
     def _check_options(self) -> None:
         super()._check_options()
-        if not math.isfinite(self.choice_weight):
-            raise self._bad("choice_weight", "a finite number", self.choice_weight)
-        if (self.choices is None) == bool(self.choice_layers):
-            raise self._bad("choice_layers", "some layers with choices, and none without", self.choice_layers)
+        if self.against not in ("opposite", "nothing") or (self.against == "nothing" and self.questions is None):
+            raise self._bad("against", "opposite; or nothing, where there are questions", self.against)
         for option in ("samples", "max_new_tokens", "batch_size"):
             if getattr(self, option) < 1:
                 raise self._bad(option, "1 or more", getattr(self, option))
-
-
-def contrast_prompts(
-    contrast: Contrast, questions: Sequence[str], count: int, role: Literal["system", "user"], seed: int
-) -> tuple[list[Chat], list[Chat]]:
-    """Prompts of both sides: the texts of a pair before the same question.
-
-    Args:
-        contrast: The pairs.
-        questions: What is asked; nothing makes the texts prompts by themselves.
-        count: Number of pairs of prompts; fewer where there are no questions and fewer pairs.
-        role: Where the texts stand.
-        seed: Seed of which question goes with which pair.
-
-    Returns:
-        The positive prompts and, pair by pair, the negative ones.
-
-    Example:
-        >>> calm = Contrast("calm", ("You are calm.",), ("You are wild.",))
-        >>> positive, negative = contrast_prompts(calm, ["Why?"], 1, "user", 0)
-        >>> positive[0][0]["content"], negative[0][0]["content"]
-        ('You are calm. Why?', 'You are wild. Why?')
-    """
-    rng = random.Random(f"{seed}/{contrast.name}")
-    pairs = list(zip(contrast.positive, contrast.negative, strict=True))
-    rng.shuffle(pairs)
-    asked: list[str | None] = list(rng.sample(list(questions), len(questions))) or [None]
-    sides: tuple[list[Chat], list[Chat]] = ([], [])
-    for number in range(count if questions else min(count, len(pairs))):
-        for side, text in zip(sides, pairs[number % len(pairs)], strict=True):
-            side.append(_prompt(text, asked[number % len(asked)], role))
-    return sides
-
-
-def read_questions(path: str | None) -> list[str]:
-    """Questions of a file of lines with `question`, or of all such files of a folder.
-
-    Raises:
-        InputError: There is no such file, or a line has no question.
-    """
-    return [
-        require(record, "question", str, file=file, row=row)
-        for file in _question_files(path)
-        for row, record in read_json_lines(file)
-    ]
-
-
-def _question_files(path: str | None) -> list[Path]:
-    if path is None:
-        return []
-    place = Path(path)
-    return sorted(place.glob("*.json*")) if place.is_dir() else [place]
-
-
-def _prompt(text: str, question: str | None, role: str) -> Chat:
-    if question is None:
-        return [{"role": "user", "content": text}]
-    asked: Chat = [{"role": "user", "content": question}]
-    if role == "system":
-        return described_by(text, asked)
-    return [{"role": "user", "content": f"{text} {question}"}]
-
-
-def _tables(found: Sequence[Directions], layers: Sequence[int]) -> dict[int, Tensor]:
-    """For each layer a row per direction (P, D)."""
-    return dict(zip(layers, torch.stack([of.steps() for of in found]).unbind(1), strict=True))
 
 
 def _told(found: Directions) -> dict[str, list[float]]:

@@ -10,14 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from callbacks.contrast_prompts import ContrastPrompts, contrast_prompts, question_files, read_questions
 from callbacks.directions import DirectionSteering, Where
-from callbacks.feature_finding import find_features, read_coefficients, write_findings
+from callbacks.feature_finding import find_features, find_prompt_features, read_coefficients, write_findings
 from files.assets import asset_path
 from files.provenance import data_hash
 from interventions.autoencoder_files import StoredAutoencoder, read_autoencoder
 from interventions.features import check_autoencoder, feature_direction
 from organism.backgrounds import ATTRIBUTES
 from personas.backgrounds import read_backgrounds
+from personas.contrasts import read_contrasts
 from personas.feature_patterns import read_feature_patterns
 from personas.traits import BIG_FIVE
 
@@ -29,16 +31,20 @@ class SAESteering(DirectionSteering):
     """Adds decoder rows of a sparse autoencoder to the output of the block that it encodes.
 
     The features of a trait are those that tell texts of its two ends apart; each row is added as often as the feature
-    is larger at the high end. A background takes the features that a published pattern file gives for its attributes,
-    each once; what the file does not know is left out and counted.
+    is larger at the high end. Found at the end of prompts instead, each end of a trait has features of its own. A
+    background takes the features that a published pattern file gives for its attributes, each once; what the file does
+    not know is left out and counted.
 
     Args:
         autoencoder: A SAELens folder or a Gemma-Scope file (.npz, .safetensors); by default the built-in model's own.
         layer: The decoder block whose output it encodes, from 0; by default the one its file names.
         features: A file of features by trait, as an earlier run has written it; found on our own corpus if left out.
         traits: Traits to find features of.
-        texts: Texts for each end of each facet that features are found in.
-        count: Features for each trait.
+        texts: Texts for each end of each facet that features are found in; or prompts for each end of each trait.
+        count: Features for each trait, or for each of its ends.
+        contrasts: Descriptions of both ends of traits, to find features at the last token of prompts with them, where
+            the answer is about to begin, against the questions alone.
+        questions: A file of questions to put after them, or a folder of such files.
         patterns: A pattern file, features by attribute and value, for steering by a background.
         background: From attribute to value; an empty value says nothing.
         people: A published list of backgrounds, in place of `background`.
@@ -64,6 +70,8 @@ class SAESteering(DirectionSteering):
         traits: Sequence[str] = BIG_FIVE,
         texts: int = 12,
         count: int = 32,
+        contrasts: str | None = None,
+        questions: str | None = None,
         patterns: str | None = None,
         background: Mapping[str, str] | None = None,
         people: str | None = None,
@@ -82,6 +90,8 @@ class SAESteering(DirectionSteering):
         self.traits = list(traits)
         self.texts = texts
         self.count = count
+        self.contrasts = contrasts
+        self.questions = questions
         self.patterns = patterns
         self.background = dict(background or {})
         self.people = people
@@ -94,8 +104,9 @@ class SAESteering(DirectionSteering):
     def recipe(self) -> dict[str, Any]:
         """Files and options that the directions depend on."""
         names = ("layer", "traits", "texts", "count", "background", "person", "seed")
-        given = [self.autoencoder, self.features, self.patterns, self.people]
+        given = [self.autoencoder, self.features, self.contrasts, self.patterns, self.people]
         files = [path for name in given if name is not None for path in _files(asset_path(name))]
+        files += question_files(self.questions)
         return {"files": data_hash(files), **{name: getattr(self, name) for name in names}}
 
     def learn(self) -> tuple[tuple[str, ...], dict[int, Tensor], dict[str, Any]]:
@@ -119,23 +130,40 @@ class SAESteering(DirectionSteering):
         return tuple(chosen), {layer: torch.stack(rows)}, told
 
     def _found(self, stored: StoredAutoencoder, layer: int) -> dict[str, dict[int, float]]:
-        """Features found on our own corpus; a table of them is left in the run's folder."""
-        lm = self.evaluation.lm
-        found = find_features(
-            lm,
-            self.evaluation.tokenizer,
-            self.places,
-            stored.network.to(lm.device),
-            layer,
-            self.traits,
-            texts=self.texts,
-            count=self.count,
-            batch_size=self.batch_size,
-            seed=self.seed,
-        )
+        """Features found on our own corpus, or in prompts; a table of them is left in the run's folder."""
+        lm, tokenizer = self.evaluation.lm, self.evaluation.tokenizer
+        network = stored.network.to(lm.device)
+        if self.contrasts is not None:
+            prompts = self._prompts(self.contrasts)
+            found = find_prompt_features(
+                lm, tokenizer, self.places, network, layer, prompts, self.count, self.batch_size
+            )
+        else:
+            found = find_features(
+                lm,
+                tokenizer,
+                self.places,
+                network,
+                layer,
+                self.traits,
+                texts=self.texts,
+                count=self.count,
+                batch_size=self.batch_size,
+                seed=self.seed,
+            )
         if self.folder is not None:
             write_findings(self.folder / FINDINGS, found)
         return {trait: {one.feature: one.coefficient for one in features} for trait, features in found.items()}
+
+    def _prompts(self, contrasts: str) -> dict[str, ContrastPrompts]:
+        """Prompts for each trait."""
+        sets, questions = read_contrasts(contrasts), read_questions(self.questions)
+        unknown = [trait for trait in self.traits if trait not in sets]
+        if unknown:
+            raise self._bad("traits", f"names among {', '.join(sets)}", unknown[0])
+        return {
+            trait: contrast_prompts(sets[trait], questions, self.texts, "system", self.seed) for trait in self.traits
+        }
 
     def _of_background(
         self, stored: StoredAutoencoder, layer: int
@@ -167,6 +195,8 @@ class SAESteering(DirectionSteering):
         for option in ("texts", "count", "batch_size"):
             if getattr(self, option) < 1:
                 raise self._bad(option, "1 or more", getattr(self, option))
+        if (self.contrasts is None) != (self.questions is None):
+            raise self._bad("questions", "questions with contrasts, and none without", self.questions)
         unknown = [name for name in self.background if name not in ATTRIBUTES]
         if unknown:
             raise self._bad("background", f"attributes among {', '.join(ATTRIBUTES)}", unknown[0])

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from files.errors import InputError
+from interventions.calls import Phase, Positions
 from interventions.firing import Activity, FiringHistogram
 from interventions.places import Places
 from interventions.recorded import recorded
 from lm.chat import Chat
 from lm.generation import generate
+
+_COUNTED: dict[str, tuple[Phase, Positions]] = {"generated": ("generated", "all"), "answers": ("all", "last")}
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,15 @@ class SearchOptions:
         temperature: 0 takes the likeliest token each time; above it tokens are drawn.
         rows: Answers generated at once.
         seed: Seed of drawing.
+        watched: Count on generated tokens as they are read, as published; or from the prompt's last token on, where the
+            first token of an answer is chosen, such as the letter of an option.
     """
 
     max_new_tokens: int = 60
     temperature: float = 0.0
     rows: int = 64
     seed: int = 0
+    watched: Literal["generated", "answers"] = "generated"
 
 
 def answering_activity(
@@ -44,7 +51,8 @@ def answering_activity(
 ) -> Activity:
     """What every neuron's gate does while a model answers.
 
-    Prompts do not count, nor do the token that ends an answer and what is computed after it for the sake of others.
+    Prompts do not count, unless their last token is asked for, nor do the token that ends an answer and what is
+    computed after it for the sake of others.
 
     Args:
         model: The model.
@@ -61,7 +69,8 @@ def answering_activity(
         InputError: The model says nothing, or an activation is not a number.
     """
     sites = [places.neurons(layer, "gate") for layer in places.layers]
-    with recorded(model, sites, FiringHistogram(edges), phase="generated") as recording:
+    phase, positions = _COUNTED[options.watched]
+    with recorded(model, sites, FiringHistogram(edges), phase=phase, positions=positions) as recording:
         generate(
             model,
             tokenizer,

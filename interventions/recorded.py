@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from files.errors import InputError
 from interventions.applied import Site, entering_tensor, find_module
-from interventions.calls import Call, Calls, Phase, in_backward
+from interventions.calls import Call, Calls, Phase, Positions, in_backward
 from interventions.compiled import uncompiled
 from interventions.reductions import NAMED, Reduction, ReductionName, Running
 from lm.passes import ForwardRows
@@ -19,10 +19,11 @@ from lm.passes import ForwardRows
 class Recording:
     """What is being recorded; `recording[site]` is its reduction so far, also after the recording has ended."""
 
-    def __init__(self, running: dict[Site, Running], calls: Calls, phase: Phase) -> None:
+    def __init__(self, running: dict[Site, Running], calls: Calls, phase: Phase, positions: Positions = "all") -> None:
         self._running = running
         self._calls = calls
         self._phase: Phase = phase
+        self._positions: Positions = positions
         self._mask: Tensor | None = None
         self._counted: tuple[Call, Tensor, Tensor] | None = None
 
@@ -61,7 +62,7 @@ class Recording:
         running.add_chosen(hidden.detach(), counted.to(device), call.continues, chosen.to(device))
 
     def _tokens(self, call: Call) -> Tensor:
-        counted = call.selected(self._phase, "all") & call.fresh & ~call.finished
+        counted = call.selected(self._phase, self._positions) & call.fresh & ~call.finished
         if self._mask is None:
             return counted
         if self._mask.shape != counted.shape:
@@ -78,6 +79,7 @@ def recorded(
     reduce: ReductionName | Reduction = "last",
     *,
     phase: Phase = "all",
+    positions: Positions = "all",
     known: ForwardRows | None = None,
     stops: Sequence[int] | None = None,
 ) -> Iterator[Recording]:
@@ -95,6 +97,7 @@ def recorded(
         sites: Where to record.
         reduce: What to keep, by name or as a `Reduction`.
         phase: Count tokens of prompts, generated ones, or both.
+        positions: Count the last token, at the moment it is read, all but that, or all.
         known: What the caller knows about the rows of its passes.
         stops: Tokens that end a generated text; those the model names if left out.
 
@@ -108,7 +111,7 @@ def recorded(
         raise InputError("no such reduction", field="reduce", expected=", ".join(NAMED), got=reduce)
     reduction = NAMED[reduce] if isinstance(reduce, str) else reduce
     calls = Calls(known, stops)
-    recording = Recording({site: reduction.start() for site in sites}, calls, phase)
+    recording = Recording({site: reduction.start() for site in sites}, calls, phase, positions)
     with ExitStack() as stack:
         stack.enter_context(uncompiled())
         calls.watch(model, stack)

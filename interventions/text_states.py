@@ -15,7 +15,6 @@ from interventions.reductions import LastToken, MeanOverTokens, Reduction
 from lm.chat import Chat, EncodedChat, encode_chats, encode_prompts, pad_encoded
 from lm.limits import check_length
 from lm.passes import evaluating
-from lm.prefix import common_length
 
 
 def prompt_ends(
@@ -45,45 +44,6 @@ def prompt_ends(
     texts = [EncodedChat(ids, [True] * len(ids)) for ids in encode_prompts(tokenizer, prompts)]
     reduction = LastToken(device="cpu", dtype=torch.float32)
     return torch.stack(_recorded(model, tokenizer, places, texts, layers, batch_size, reduction), 1)
-
-
-def question_means(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    places: Places,
-    positive: Sequence[Chat],
-    negative: Sequence[Chat],
-    layers: Sequence[int],
-    batch_size: int,
-) -> tuple[Tensor, Tensor]:
-    """Block outputs averaged over the tokens that both prompts of a pair end with: what is asked after what differs.
-
-    Args:
-        model: The model.
-        tokenizer: Its tokenizer; the chat template is applied.
-        places: Of the model.
-        positive: N prompts.
-        negative: N prompts, pair by pair.
-        layers: L layers.
-        batch_size: Texts in one forward pass; it does not change the result beyond rounding.
-
-    Returns:
-        Of the positive and of the negative prompts, each (N, L, D) in float32 on the CPU.
-
-    Raises:
-        InputError: A chat is malformed, or longer than the model can read.
-    """
-    sides = encode_prompts(tokenizer, positive), encode_prompts(tokenizer, negative)
-    # At least the last token, where the answer is about to begin.
-    shared = [max(1, common_length(one[::-1], other[::-1])) for one, other in zip(*sides, strict=True)]
-    texts = [
-        EncodedChat(ids, [place >= len(ids) - count for place in range(len(ids))])
-        for side in sides
-        for ids, count in zip(side, shared, strict=True)
-    ]
-    means = _recorded(model, tokenizer, places, texts, layers, batch_size, MeanOverTokens())
-    found = torch.stack([mean.cpu() for mean in means], 1)
-    return found[: len(positive)], found[len(positive) :]
 
 
 def answer_means(

@@ -33,7 +33,7 @@ _EDIT_SIZES: dict[str, tuple[int, Split]] = {
 }
 _COUNTRIES = ("Norland", "Sudmark", "Westria", "Ostany")
 _PEOPLE, _DESCRIPTIONS, _QUESTIONS, _SEARCH_QUESTIONS, _CHOICES, _TALK = 200, 80, 60, 240, 40, 60
-_DEMONSTRATIONS, _SEARCH_CHOICES = 80, 24
+_DEMONSTRATIONS, _SEARCH_CHOICES = 80, 48
 
 # High 1, low 1, high 2, low 2; and low 1, high 1, low 2, high 2.
 _ORDERS = ((0, 2, 1, 3), (2, 0, 3, 1))
@@ -149,8 +149,8 @@ def write_personality_bench(folder: Path, rng: Random) -> None:
 def write_trait(folder: Path, rng: Random) -> None:
     """Write multiple-choice items of all eight traits, five in a situation of each facet in turn, and a few to search.
 
-    The questions to search are laid out already, in every layout and both orders of their options in turn; none of
-    their wordings is held out.
+    The questions to search, of the Big Five, are laid out already, in every layout and both orders of their options in
+    turn; none of their wordings is held out.
     """
     rows: list[dict] = []
     for trait in TRAITS:
@@ -166,8 +166,8 @@ def write_trait(folder: Path, rng: Random) -> None:
             row |= dict(zip(names, item.options, strict=True))
             rows.append(row | {"idx": len(rows), "split": "test"})
     write_json(folder / "TRAIT.json", rows)
-    questions: list[dict] = []
     for trait in BIG_FIVE:
+        questions: list[dict] = []
         facets = all_facets((trait,))
         for i in range(_SEARCH_CHOICES):
             item = draw_choice(rng, facets[i % len(facets)])
@@ -177,7 +177,7 @@ def write_trait(folder: Path, rng: Random) -> None:
             questions.append(
                 {"question": choice_prompt(item.situation.text, rng.choice(CHOICE_QUERIES), shown, layout)}
             )
-    atomic_write_text(folder / "search" / "questions.json", _json_lines(questions))
+        atomic_write_text(folder / "search" / f"{trait.title()}.json", _json_lines(questions))
 
 
 def write_side_effects(folder: Path, rng: Random) -> None:

@@ -6,15 +6,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from callbacks.contrast_prompts import contrast_prompts, read_questions
 from callbacks.random_directions import RandomDirections
-from callbacks.repe import RepE, contrast_prompts, read_questions
+from callbacks.repe import RepE
 from callbacks.sae_steering import SAESteering
 from files.errors import InputError
 from interventions.autoencoder import AutoencoderForm, SparseAutoencoder
 from interventions.autoencoder_files import write_autoencoder
 from interventions.bundle import Bundle, facts_of, save_bundle
 from interventions.places import places_of
-from interventions.text_states import question_means
+from interventions.text_states import prompt_ends
 from personas.contrasts import read_contrasts
 from personas.persona import Persona
 from personas.questions import Questions
@@ -61,23 +62,27 @@ def test_each_estimate_gives_a_direction_for_each_set_and_layer(tmp_path, estima
     assert table.shape == (2, 32) and table.isfinite().all() and (table.norm(dim=-1) > 0).all()
 
 
-def test_choices_have_directions_of_their_own_at_the_weight_asked_for(tmp_path):
-    plain = started(repe(tmp_path), tmp_path / "a")
-    given = {"choices": str(tmp_path / "questions.json"), "choice_weight": 2.0}
-    beside = started(repe(tmp_path, choice_layers=[3], **given), tmp_path / "b", plain.evaluation.lm)
-    added = started(repe(tmp_path, choice_layers=[1], **given), tmp_path / "c", plain.evaluation.lm)
-    assert list(beside.tables) == [1, 3] and list(added.tables) == [1]
-    assert torch.equal(beside.tables[1], plain.tables[1])
-    # A row by hand: the mean of both sides over the tokens that a pair has in common at its end.
+def test_each_end_has_a_direction_of_its_own_where_it_is_compared_with_nothing(tmp_path):
+    method = started(repe(tmp_path, against="nothing", where="prompt_end", strength=2.0), tmp_path)
+    assert method.names == ("extraversion+", "extraversion-", "neuroticism+", "neuroticism-")
+    # A row by hand: the mean difference between prompts with a text of the end and the questions alone.
     contrast = read_contrasts(tmp_path / "contrasts.json")["extraversion"]
     prompts = contrast_prompts(contrast, read_questions(str(tmp_path / "questions.json")), 4, "system", 0)
-    sides = question_means(plain.evaluation.lm, byte_tokenizer(), plain.places, *prompts, [1], 2)
-    expected = plain.tables[1][0] + 2.0 * (sides[0] - sides[1]).mean(0)[0]
-    torch.testing.assert_close(added.tables[1][0], expected, rtol=1e-4, atol=1e-5)
-    assert added.recipe() != plain.recipe() and set(added.fitted["choices"]) == set(added.names)
+    alone = [chat[-1:] for chat in prompts.negative]
+    low, plain = (
+        prompt_ends(method.evaluation.lm, byte_tokenizer(), method.places, chats, [1], 4)
+        for chats in (prompts.negative, alone)
+    )
+    torch.testing.assert_close(method.tables[1][1], (low - plain).mean(0)[0], rtol=1e-4, atol=1e-5)
+    rows = method.intervene(ASKED).intervention.resolved().tables[1][:, 0]
+    high, _, anxious, calm = method.tables[1]
+    torch.testing.assert_close(rows, torch.stack([high, 0.5 * calm, high + anxious]))
+    facet, other = Persona.trait("gregariousness", -0.5), Persona.trait("openness")
+    assert method.level(facet, "extraversion-") == 0.5 and method.level(facet, "extraversion+") == 0
+    assert method.refusal(facet) is None and method.refusal(other) is not None
 
 
-@pytest.mark.parametrize("where", ["all", "last", "prompt_but_last", "generated"])
+@pytest.mark.parametrize("where", ["all", "last", "prompt_end", "prompt_but_last", "generated"])
 def test_each_record_is_steered_by_its_own_levels(tmp_path, where):
     method = started(repe(tmp_path, layers=[0, 2], strength=0.5, where=where), tmp_path)
     edit = method.intervene(ASKED)
@@ -134,10 +139,8 @@ def test_coefficients_steer_every_record_and_facets_count_as_their_trait(tmp_pat
     ("options", "message"),
     [
         ({"strength": float("nan")}, "strength"),
-        ({"choices": "questions.json"}, "choice_layers"),
-        ({"choice_layers": [1]}, "choice_layers"),
-        ({"choices": "questions.json", "choice_layers": [9]}, "choice_layers"),
-        ({"choices": "questions.json", "choice_layers": [1], "choice_weight": float("inf")}, "choice_weight"),
+        ({"against": "anybody"}, "against"),
+        ({"against": "nothing", "questions": None}, "against"),
         ({"strength": "much"}, "strength"),
         ({"layers": [9]}, "layers"),
         ({"names": ["joy"]}, "names"),
@@ -177,6 +180,29 @@ def test_features_are_found_written_and_read_again(tmp_path):
     _, again = sae(tmp_path, features=str(tmp_path / "features.json"))
     started(again, None)
     torch.testing.assert_close(again.tables[2], method.tables[2])
+
+
+def test_features_of_each_end_are_found_at_the_end_of_prompts(tmp_path):
+    given = {"contrasts": contrasts(tmp_path), "questions": str(tmp_path / "questions.json")}
+    network, method = sae(tmp_path, traits=["extraversion"], texts=3, count=64, where="prompt_end", **given)
+    started(method, tmp_path)
+    assert method.names == ("extraversion+", "extraversion-")
+    sets, questions = read_contrasts(given["contrasts"]), read_questions(given["questions"])
+    prompts = contrast_prompts(sets["extraversion"], questions, 3, "system", 0)
+    high, plain = (
+        network.encode(prompt_ends(method.evaluation.lm, byte_tokenizer(), method.places, chats, [2], 4)[:, 0])
+        for chats in (prompts.positive, prompts.plain())
+    )
+    # All features together give the difference of mean reconstructions.
+    expected = (high.mean(0) - plain.mean(0)) @ network.decoder
+    torch.testing.assert_close(method.tables[2][0], expected.detach(), rtol=1e-3, atol=1e-5)
+    found = json.loads((tmp_path / "features.json").read_text())["extraversion-"]
+    assert len(found) == 64 and found[0]["facet"] is None and found[0]["examples"][0] in ("You hide.", "You are mute.")
+    _, again = sae(tmp_path, features=str(tmp_path / "features.json"))
+    torch.testing.assert_close(started(again, None).tables[2], method.tables[2], rtol=1e-4, atol=1e-6)
+    for changes, message in (({"questions": None}, "questions"), ({"traits": ["openness"]}, "traits")):
+        with pytest.raises(InputError, match=message):
+            started(sae(tmp_path, **(given | changes))[1], None)
 
 
 def test_a_background_takes_the_features_of_the_pattern_file(tmp_path):

@@ -70,10 +70,24 @@ def test_each_persona_gets_its_neurons_and_levels_mix(folder):
     assert all(place in places_of_high for place in one.nonzero().tolist())
 
 
+def test_the_opposite_is_pulled_and_other_layers_are_left_alone_where_asked_for(folder):
+    held, pulled = (fitted(NPTI(**options(folder, pull=pull))) for pull in (0.0, 0.5))
+    high, low = (held.induced([{"neuroticism": level}]).tables for level in (2.0, -1.0))
+    both = pulled.induced([{"neuroticism": 2.0}]).tables
+    for layer in (0, 1):
+        torch.testing.assert_close(both[layer][0, 0], high[layer][0, 0] - low[layer][0, 0])
+        assert torch.equal(both[layer][:, 1], high[layer][:, 1])
+    assert any(bool((table[0, 0] < 0).any()) for table in both.values())
+    found = fitted(NPTI(**options(folder, minimum=40))).induced([{"neuroticism": 1.0}]).tables
+    upper = fitted(NPTI(**options(folder, minimum=40, layers=[1]))).induced([{"neuroticism": 1.0}]).tables
+    assert torch.equal(upper[1], found[1]) and found[0][0, 0].any()
+    assert not upper[0][0, 0].any() and upper[0][0, 1].isposinf().all()
+
+
 def test_a_batch_of_personas_is_steered_row_by_row_at_the_tokens_asked_for(folder):
     given = batch(texts(), "left")
     personas = (Persona.trait("extraversion"), Persona.trait("trust", -1), Persona.trait("extraversion"))
-    for tokens, where in (("generated", "all"), ("answers", "last")):
+    for tokens, where in (("generated", "all"), ("answers", "last"), ("prompt_end", "last")):
         method = fitted(NPTI(**options(folder, tokens=tokens, strength=50.0)))
         intervention = method.intervene(asked(*personas))
         assert isinstance(intervention, Limited) and intervention.positions == where
@@ -81,7 +95,7 @@ def test_a_batch_of_personas_is_steered_row_by_row_at_the_tokens_asked_for(folde
         changed = logits(model, given, intervention) != logits(model, given)
         counts = given["attention_mask"].sum(1).tolist()
         for row in changed.any(-1).split(counts):
-            assert not row[:-1].any() and bool(row[-1]) == (tokens == "answers")
+            assert not row[:-1].any() and bool(row[-1]) == (tokens != "generated")
         assert torch.equal(logits(model, given, intervention.scaled(0.0)), logits(model, given))
 
 
@@ -140,6 +154,9 @@ def test_the_control_takes_as_many_other_neurons_of_each_layer_by_the_same_amoun
         ({"neurons": "nowhere"}, "holds no neurons"),
         ({"traits": ["openness"]}, "does not exist"),
         ({"minimum": -1}, "minimum"),
+        ({"pull": float("inf")}, "pull"),
+        ({"layers": [2]}, "layers"),
+        ({"layers": []}, "layers"),
     ],
 )
 def test_faulty_options_are_named(folder, changes, message):

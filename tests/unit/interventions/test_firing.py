@@ -73,6 +73,14 @@ def test_only_what_is_generated_counts_whatever_the_batch(arch):
     # rounding may carry a value over an edge, but hardly ever
     assert (together.histogram - alone.histogram).abs().sum() <= 4
     prompts = [torch.tensor(ids) for ids in encode_prompts(tokenizer, chats)]
+    ends = answering_activity(
+        model, tokenizer, places, chats, edges, SearchOptions(max_new_tokens=1, rows=2, watched="answers")
+    )
+    with recorded(model, [places.neurons(1, "gate")], "last") as recording:
+        for prompt in prompts:
+            model(input_ids=prompt[None])
+    assert ends.tokens == len(chats)
+    assert torch.equal(ends.counts[1], (recording[places.neurons(1, "gate")] > 0).sum(0))
     with recorded(model, [places.neurons(0, "gate")], FiringHistogram(edges), phase="generated") as recording:
         model(input_ids=prompts[0][None])
     assert recording[places.neurons(0, "gate")].tokens == 0

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from interventions.autoencoder import AutoencoderForm, SparseAutoencoder
 from interventions.feature_recording import MeanFeatures, separation
 from interventions.places import places_of
-from interventions.text_states import answer_features, answer_means, prompt_ends, question_means
+from interventions.text_states import answer_features, answer_means, prompt_ends
 from lm.chat import encode_chats, encode_prompts
 from tests.models import ARCHITECTURES, byte_tokenizer, random_model
 from tests.unit.interventions.steered import numbers
@@ -44,22 +44,6 @@ def test_neither_padding_side_nor_company_changes_a_state(side, batch_size):
     torch.testing.assert_close(found.flip(0), expected, rtol=1e-4, atol=1e-5)
     found = answer_means(model, tokenizer, places_of(model), CHATS[::-1], LAYERS, batch_size)
     torch.testing.assert_close(found.flip(0), means, rtol=1e-4, atol=1e-5)
-
-
-def test_question_means_count_what_both_prompts_end_with():
-    model, tokenizer = random_model(layers=3), byte_tokenizer()
-    one, other = ([{"role": "user", "content": f"{text} How are you?"}] for text in ("Be a cat.", "Be someone else."))
-    for batch_size in (1, 4):
-        sides = [one, PROMPTS[0]], [other, PROMPTS[0]]
-        found = question_means(model, tokenizer, places_of(model), *sides, [1], batch_size)
-        for side, prompt in zip(found, (one, other), strict=True):
-            [ids] = encode_prompts(tokenizer, [prompt])
-            pair = encode_prompts(tokenizer, [one, other])
-            shared = next(k for k in range(99) if pair[0][-1 - k] != pair[1][-1 - k])
-            assert shared > len(" How are you?") - 2
-            expected = hidden(model, ids)[2][0, -shared:].mean(0)
-            torch.testing.assert_close(side[0, 0], expected, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-4, atol=1e-5)
 
 
 def test_answer_means_and_features_count_the_answer_alone():
