@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from contextlib import nullcontext
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
 from annotation.further_commands import COMMANDS
 from annotation.options import SourceOptions, WriterOptions
+from files.locked_folder import locked_folder
 
 # Their options are given flat, as --base_url and not --writer.base_url.
 _SHARED: dict[str, type] = {"sources": SourceOptions, "writer": WriterOptions}
+# Those that write steps into the folder of an annotation; of two at a time each would lose what the other has noted.
+_WRITING = ("quickstart", "retrieve", "ask", "answer", "deduplicate", "prefer", "mix", "stylise", "personality")
 
 
 def run(arguments: list[str]) -> None:
@@ -33,7 +37,8 @@ def run(arguments: list[str]) -> None:
         if group in parameters:
             fields = [field.name for field in dataclasses.fields(kind)]
             named[group] = kind(**{field: values.pop(field) for field in fields})
-    command(**named, **values)
+    with locked_folder(values["out"], "--out") if name in _WRITING else nullcontext():
+        command(**named, **values)
 
 
 def _parser() -> ArgumentParser:

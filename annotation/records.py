@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -187,6 +187,8 @@ def _record(content: Mapping[str, Any], kind: type[R], file: str | Path, row: in
         types, words = _KINDS[str(one.type)]
         if one.name not in content:
             if str(one.type).endswith("None") or one.name in ("knowledge", "style"):
+                if one.default is MISSING and one.default_factory is MISSING:
+                    values[one.name] = None
                 continue
             raise InputError("is missing", file=file, row=row, field=one.name, expected=words, got=sorted(content))
         value: Any = content[one.name]
@@ -195,6 +197,7 @@ def _record(content: Mapping[str, Any], kind: type[R], file: str | Path, row: in
             not isinstance(value, types)
             or (choices and value is not None and value not in choices)
             or (str(one.type) == "str" and not str(value).strip())
+            or (str(one.type) == "list[str]" and not all(isinstance(item, str) for item in list(content[one.name])))
         ):
             raise InputError("is not acceptable", file=file, row=row, field=one.name, expected=words, got=value)
         values[one.name] = value

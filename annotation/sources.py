@@ -63,7 +63,7 @@ def read_characters(file: str | Path) -> list[CharacterFiles]:
         InputError: The file cannot be read, names nobody, an entry lacks a field or has an unknown one, or two entries
             are of the same character and stage.
     """
-    content = read_yaml(file, expected=_SETTINGS)
+    content = read_yaml(file, problem="is not YAML", expected=_SETTINGS)
     entries = content.get("characters") if isinstance(content, dict) else content
     if not isinstance(entries, list) or not entries:
         raise InputError("names no character", file=file, field="characters", expected=_SETTINGS, got=content)

@@ -49,7 +49,7 @@ class Run:
         for number, entry in read_json_lines(root / RECORDS):
             try:
                 records.setdefault(entry["method"], []).append(RecordScores.from_json(entry))
-            except (KeyError, TypeError, ValueError) as error:
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise InputError(
                     "is no record of an evaluation",
                     file=root / RECORDS,

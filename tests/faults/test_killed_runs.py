@@ -1,6 +1,6 @@
-"""The quickstart's training, killed at random moments and started again, ends with the same editor, bit for bit.
+"""A quickstart's training, killed at random moments and started again, ends with the same weights, bit for bit.
 
-`make faults` (`FAULTS=full`) kills the shipped recipe five times; the suite kills a short one twice.
+`make faults` (`FAULTS=full`) kills every shipped quickstart twenty times (KILLS); the suite kills a short one twice.
 """
 
 import json
@@ -18,11 +18,14 @@ import torch
 import yaml
 
 from tests.faults.progress import steps_taken
+from tests.faults.tally import FULL
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECIPE = "configs/mend/quickstart.yaml"
 SEED = 20240229
-FULL = os.environ.get("FAULTS") == "full"
+KILLS = int(os.environ.get("KILLS", "20"))
+# What must have been trained before, in the same place.
+BEFORE = {"mend": (), "pas": (), "sae": (), "classifier": (), "sft": (), "dpo": ("sft",), "ppo": ("sft", "dpo")}
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ SHORT = (
 def form():
     if not FULL:
         return Form(2, 9, SHORT)
-    return Form(5, yaml.safe_load((REPOSITORY / RECIPE).read_text(encoding="utf-8"))["trainer"]["max_steps"])
+    return Form(KILLS, yaml.safe_load((REPOSITORY / RECIPE).read_text(encoding="utf-8"))["trainer"]["max_steps"])
 
 
 def command(root, progress, options):
@@ -110,9 +113,10 @@ def assert_same(found, expected, place):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7200 if FULL else 600)
-def test_a_killed_quickstart_ends_with_the_same_editor(tmp_path):
+@pytest.mark.timeout(24 * 3600 if FULL else 600)
+def test_a_killed_quickstart_ends_with_the_same_editor(tmp_path, tally):
     chosen, draw = form(), random.Random(SEED)
+    tally.of("kills of fit").put_in(chosen.kills)
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     begun = time.monotonic()
     ended(started(straight, tmp_path / "straight.progress", chosen.options))
@@ -127,7 +131,61 @@ def test_a_killed_quickstart_ends_with_the_same_editor(tmp_path):
         assert json.loads((killed / "run.json").read_text()) == {"finished": False}
     ended(started(killed, tmp_path / "last.progress", chosen.options))
     assert json.loads((killed / "run.json").read_text()) == {"finished": True, "steps": chosen.steps}
+    assert_same_training(straight, killed, chosen.steps)
+    tally.stood(chosen.kills)
+
+
+def assert_same_training(straight, killed, steps):
+    """The last checkpoints of two runs hold the same."""
     first, second = (torch.load(root / "checkpoints" / "last.ckpt", weights_only=True) for root in (straight, killed))
-    assert first["global_step"] == second["global_step"] == chosen.steps
+    assert first["global_step"] == second["global_step"] == steps
     for part in ("state_dict", "optimizer_states", "lr_schedulers"):
         assert_same(second[part], first[part], part)
+
+
+def whole_run(recipe, root, place):
+    """The command of a quickstart as shipped, in a folder whose `runs` hold what was made before."""
+    config = REPOSITORY / "configs" / recipe / "quickstart.yaml"
+    given = ("fit", "--config", config, "--trainer.default_root_dir", root, "--trainer.enable_progress_bar", "false")
+    return subprocess.Popen(
+        [sys.executable, REPOSITORY / "train.py", *given],
+        cwd=place,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Where quickstarts are trained, with the data of the characters."""
+    folder = tmp_path_factory.mktemp("quickstarts")
+    subprocess.run([sys.executable, REPOSITORY / "annotate.py", "quickstart"], cwd=folder, check=True)
+    return folder
+
+
+@pytest.mark.skipif(not FULL, reason="a quickstart takes minutes; the suite kills a short one")
+@pytest.mark.timeout(24 * 3600)
+@pytest.mark.parametrize("recipe", [name for name in BEFORE if name != "mend"])
+def test_every_killed_quickstart_ends_with_the_same_weights(recipe, place, tally):
+    for earlier in BEFORE[recipe]:
+        if not (place / "runs" / earlier / "run.json").is_file():
+            ended(whole_run(earlier, f"runs/{earlier}", place))
+    straight, killed, draw = place / f"{recipe}-straight", place / f"{recipe}-killed", random.Random(SEED)
+    begun = time.monotonic()
+    ended(whole_run(recipe, straight, place))
+    lasted = time.monotonic() - begun
+    tally.of(f"kills of fit {recipe}")
+    for _ in range(KILLS):
+        running = whole_run(recipe, killed, place)
+        try:
+            running.communicate(timeout=draw.uniform(0, lasted))
+        except subprocess.TimeoutExpired:
+            running.kill()
+        running.communicate()
+        assert running.returncode in (0, -signal.SIGKILL)
+        tally.put_in()
+    ended(whole_run(recipe, killed, place))
+    steps = json.loads((straight / "run.json").read_text())["steps"]
+    assert_same_training(straight, killed, steps)
+    tally.stood(KILLS)

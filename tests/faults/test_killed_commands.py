@@ -1,0 +1,102 @@
+"""Evaluations, sweeps and annotation, killed at random moments and started again, end with the same results.
+
+`make faults` (`FAULTS=full`) kills the quickstarts twenty times each (KILLS); the suite kills small ones once.
+"""
+
+import os
+import time
+from pathlib import Path
+from random import Random
+
+import pytest
+
+import annotate
+import evaluate
+from tests.conftest import REPOSITORY
+from tests.editing import write_edit_data
+from tests.faults.commands import ended, files_in
+from tests.faults.killing import killed, lines_below
+from tests.faults.tally import FULL
+from tests.faults.test_edit_data import evaluation
+from tests.faults.test_machine import results
+
+KILLS = int(os.environ.get("KILLS", "20")) if FULL else 1
+SEED = 20240301
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(24 * 3600 if FULL else 180), pytest.mark.filterwarnings("ignore")]
+QUICKSTART = (
+    "--config",
+    REPOSITORY / "configs/eval/personality_edit/ike.yaml",
+    "--trainer.enable_progress_bar",
+    "false",
+)
+
+
+def small(lm_dir, folder, root, *more):
+    data = write_edit_data(folder / "data", 6)
+    return evaluation(lm_dir, data, root, "--data.init_args.batch_size", "1", *more)
+
+
+def command(lm_dir, folder, root, *more):
+    """The evaluation that is killed: a small one, or one of the built-in model as shipped."""
+    if FULL:
+        return [*QUICKSTART, "--trainer.default_root_dir", root, *more]
+    return small(lm_dir, folder, root, *more)
+
+
+def resumed_after_kills(arguments, root, straight, tally, capsys):
+    """Kill, go on, and compare with a run that nobody touched."""
+    draw = Random(SEED)
+    begun = time.monotonic()
+    assert ended(evaluate.main, arguments(straight), capsys).code == 0
+    lasted = time.monotonic() - begun
+    for number in range(KILLS):
+        enough = (number + 1) * 3
+        late = lasted * draw.random()
+        start = time.monotonic()
+        killed(
+            evaluate.main,
+            arguments(root),
+            lambda enough=enough, late=late, start=start: (
+                time.monotonic() - start > late if FULL else lines_below(root) >= enough
+            ),
+            draw.uniform(0, 0.02),
+        )
+        tally.put_in()
+    assert ended(evaluate.main, arguments(root), capsys).code == 0
+    assert results(root) == results(straight)
+    tally.stood(KILLS)
+
+
+def test_a_killed_evaluation_ends_with_the_same_results(tiny_lm_dir, tmp_path, tally, capsys):
+    straight, root = tmp_path / "straight", tmp_path / "killed"
+    tally.of("kills of evaluate")
+    resumed_after_kills(lambda at: command(tiny_lm_dir, tmp_path, at), root, straight, tally, capsys)
+    assert (root / "records.jsonl").read_bytes() == (straight / "records.jsonl").read_bytes()
+
+
+def test_a_killed_sweep_ends_with_the_same_results(tiny_lm_dir, tmp_path, tally, capsys):
+    straight, root = tmp_path / "straight", tmp_path / "killed"
+    swept = ("--sweep", "max_new_tokens=1,2")
+    tally.of("kills of a sweep")
+    resumed_after_kills(lambda at: command(tiny_lm_dir, tmp_path, at, *swept), root, straight, tally, capsys)
+
+
+@pytest.mark.skipif(not FULL, reason="the quickstart's data take a minute; test_annotation.py kills a short step")
+def test_a_killed_annotation_ends_with_the_same_data(tmp_path, monkeypatch, tally, capsys):
+    draw = Random(SEED)
+    tally.of("kills of annotate")
+    monkeypatch.chdir(tmp_path)
+    begun = time.monotonic()
+    assert ended(annotate.main, ["quickstart", "--out", "straight"], capsys).code == 0
+    lasted = time.monotonic() - begun
+    for _ in range(KILLS):
+        late, start = lasted * draw.random(), time.monotonic()
+        arguments = ["quickstart", "--out", "killed"]
+        killed(annotate.main, arguments, lambda late=late, start=start: time.monotonic() - start > late)
+        tally.put_in()
+    assert ended(annotate.main, ["quickstart", "--out", "killed"], capsys).code == 0
+    names = {name for name in files_in(Path("straight")) if not name.endswith("sqlite")}
+    assert names <= files_in(Path("killed"))
+    for name in sorted(names):
+        assert Path("killed", name).read_bytes() == Path("straight", name).read_bytes(), name
+    tally.stood(KILLS)
