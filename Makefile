@@ -17,6 +17,8 @@ ORGANISM_RUN ?= runs/tiny-ocean
 ORGANISM_ARGS ?=
 STRENGTHS ?= 0,1,2,4,8
 SWEPT ?= npti repe
+# Tests compute in one thread each; every worker loads the libraries anew, so that more are of no use.
+WORKERS := $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$(( cores < 8 ? cores : 8 )))
 # Two evaluations at a time share the cores.
 THREADS := $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 )))
 
@@ -60,9 +62,9 @@ characters: $(INSTALLED) ## the invented characters: data, SFT, DPO, PPO, and on
 		$(OFFLINE) $(RUN) evaluate.py --config configs/eval/persona_dialogue/$$method.yaml || exit 1; done
 	$(OFFLINE) $(RUN) -m benchmarks.characters
 
-test: $(INSTALLED) ## the whole suite with doctests: offline, on the CPU
+test: $(INSTALLED) ## the whole suite with doctests: offline, on the CPU, a process for each core
 	@echo "== tests"
-	$(OFFLINE) CUDA_VISIBLE_DEVICES= $(RUN) -m pytest
+	$(OFFLINE) CUDA_VISIBLE_DEVICES= $(RUN) -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(INSTALLED) ## ruff (rules and format) and mypy
 	@echo "== ruff"
