@@ -6,6 +6,8 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 VENV ?= .venv
+AUDIT := .venv-audit
+PART ?= tests/faults
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed-with-dev
 # Neither the built-in model nor its data come from a network; a lookup would only slow things down.
@@ -24,7 +26,7 @@ THREADS := $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 )))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart characters test lint bench bench-mend bench-npti bench-pas bench-train bench-fit organism organism-check sample-data faults readme readme-figures browser matrix classifier sae chat docs docs-commands
+.PHONY: help install quickstart characters test lint bench bench-mend bench-npti bench-pas bench-train bench-fit organism organism-check sample-data faults audit readme readme-figures browser matrix classifier sae chat docs docs-commands
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -122,8 +124,13 @@ sae: $(INSTALLED) ## train the built-in sparse autoencoder, check and publish it
 sample-data: $(INSTALLED) ## write assets/data anew from the grammar of the built-in world
 	$(RUN) -m organism.samples
 
-faults: $(INSTALLED) ## bad input and killed runs, in the full counts
-	$(OFFLINE) CUDA_VISIBLE_DEVICES= FAULTS=full $(RUN) -m pytest tests/faults
+faults: $(INSTALLED) ## bad input, spoilt files and killed runs in the full counts (hours; in parts: PART="tests/faults/test_fuzz.py -k csv") -> tests/faults/REPORT.json
+	$(OFFLINE) CUDA_VISIBLE_DEVICES= FAULTS=full $(RUN) -m pytest $(PART)
+
+audit: $(INSTALLED) ## compare the installed packages with known advisories (needs a network; installs pip-audit into .venv-audit)
+	test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/python -m pip install -q "pip-audit>=2.9,<3"; }
+	$(RUN) -m pip list --format freeze --exclude-editable --exclude oceantune | sed 's/+[a-z0-9.]*$$//' > $(AUDIT)/installed.txt
+	$(AUDIT)/bin/pip-audit --no-deps --disable-pip --requirement $(AUDIT)/installed.txt
 
 browser: $(INSTALLED) ## look at the report and the page of chat.py in a headless Chromium, with pictures -> runs/browser (Debian's package, where missing)
 	command -v chromium >/dev/null || apt-get install -y --no-install-recommends chromium
