@@ -28,6 +28,8 @@ class TraitPAS(SteeringCallback):
     Args:
         item_key: The items of the questionnaire.
         split: Which of them describe a person.
+        strength: How strongly to shift, in place of the strengths at which such people answer the questionnaire best:
+            what makes answers more like theirs need not be what makes speech so.
 
     Reference:
         Zhu et al., Personality Alignment of Large Language Models, ICLR 2025 (PAS).
@@ -39,15 +41,17 @@ class TraitPAS(SteeringCallback):
         self,
         item_key: str = "assets/data/papi/IPIP-NEO-ItemKey.csv",
         split: str = "assets/data/papi/mpi_300_split.json",
+        strength: float | None = None,
     ) -> None:
         self.item_key = item_key
         self.split = split
+        self.strength = strength
         self.wording = Wording()
         self.questionnaire = Questionnaire((), ())
 
     def settings(self) -> dict[str, Any]:
-        """The questionnaire."""
-        return {"questionnaire": data_hash([Path(self.item_key), Path(self.split)])}
+        """The questionnaire, and how strongly to shift."""
+        return {"questionnaire": data_hash([Path(self.item_key), Path(self.split)]), "strength": self.strength}
 
     def fit(self) -> None:
         """Read the questionnaire, and see that the checkpoint is one of PAS.
@@ -74,7 +78,8 @@ class TraitPAS(SteeringCallback):
         pas = trained_pas(self.evaluation.trained, self.method)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".* people are not in the PAS checkpoint")
-            heads, vectors = pas.shifted_heads(self.people(list(numbers)))
+            at = "plain" if self.strength is None else self.strength
+            heads, vectors = pas.shifted_heads(self.people(list(numbers)), at)
         rows = torch.tensor([numbers[persona] for persona in wanted], device=heads.device)
         return pas.shift(heads[rows], vectors[rows])
 

@@ -186,10 +186,8 @@ class PASModule(PersonaModule):
         learnt = {name: getattr(shifts, name).unflatten(0, (len(batch), -1)).cpu() for name in _KEPT[:3]}
         more = self.select_on == "test", self.tried_items
         trials = [trial_of(batch, prompt, folds, shifts, without, *more) for prompt in self.prompts]
-        chosen = [self._strengths(batch, trial) for trial in trials]
-        learnt["strengths"] = torch.stack([strengths for strengths, _ in chosen], 1)
-        learnt["errors"] = torch.stack([errors for _, errors in chosen], 1)
-        return learnt
+        chosen, errors = zip(*(self._strengths(batch, trial) for trial in trials), strict=True)
+        return {**learnt, "strengths": torch.stack(chosen, 1), "errors": torch.stack(errors, 1)}
 
     def intervene(self, batch: PeopleBatch, prompt: Prompt = "plain") -> RowIntervention:
         """The shift of each person of a batch, as in `shifted_heads`."""
@@ -212,26 +210,27 @@ class PASModule(PersonaModule):
         trait_of = {str(item.number): BIG_FIVE.index(item.trait) for item in asked.items}
         return by_asked_trait(heads, vectors, trait_of, shift)
 
-    def shifted_heads(self, batch: PeopleBatch, prompt: Prompt = "plain") -> tuple[Tensor, Tensor]:
+    def shifted_heads(self, batch: PeopleBatch, at: Prompt | float = "plain") -> tuple[Tensor, Tensor]:
         """Heads (P, T, k, 2) and their shifts (P, T, k, head_dim); people not in the checkpoint are learnt first.
 
         Args:
             batch: The people.
-            prompt: The kind of prompt whose strengths are taken.
+            at: The kind of prompt whose strengths are taken, or one strength for everybody.
 
         Raises:
             InputError: If strengths were not chosen under this kind of prompt.
         """
-        check_prompt(prompt, self.prompts)
+        if isinstance(at, str):
+            check_prompt(at, self.prompts)
         known = [self.known.get(batch.fingerprint(record)) for record in range(len(batch))]
-        new = [record for record, place in enumerate(known) if place is None]
-        if new:
+        if new := [record for record, place in enumerate(known) if place is None]:
             warnings.warn(f"{len(new)} people are not in the PAS checkpoint and are learnt now", stacklevel=2)
             self._append(batch.part(new))
             known = [self.known[batch.fingerprint(record)] for record in range(len(batch))]
         rows = torch.tensor(known, dtype=torch.long, device=self.get_buffer("heads").device)
         heads, vectors, strengths = (self.get_buffer(name)[rows] for name in ("heads", "vectors", "strengths"))
-        return heads, vectors * strengths[:, self.prompts.index(prompt)].view(*vectors.shape[:2], 1, 1)
+        chosen = strengths[:, self.prompts.index(at)].view(*vectors.shape[:2], 1, 1) if isinstance(at, str) else at
+        return heads, vectors * chosen
 
     def bundle(self, prompt: Prompt = "plain") -> Bundle:
         """What was learnt of everybody, to be kept in a file: a persona per person, at the strengths chosen.

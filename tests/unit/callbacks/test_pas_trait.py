@@ -45,8 +45,8 @@ def checkpoint(tiny_lm_dir, papi, tmp_path_factory):
     return str(root / "last.ckpt")
 
 
-def method(papi):
-    return TraitPAS(str(papi / "IPIP-NEO-ItemKey.csv"), str(papi / "mpi_300_split.json"))
+def method(papi, **options):
+    return TraitPAS(str(papi / "IPIP-NEO-ItemKey.csv"), str(papi / "mpi_300_split.json"), **options)
 
 
 @pytest.mark.filterwarnings("ignore:Found .* module.* in eval mode")
@@ -60,6 +60,21 @@ def test_each_level_is_shifted_by_a_person_of_its_own(tiny_lm_dir, papi, checkpo
     assert {row["method"] for row in rows.values()} == {"pas"}
     values = [rows[f"high_probability/openness{sign}"] for sign in "+-"]
     assert values[0]["value"] != values[1]["value"] and values[0]["base_value"] == values[1]["base_value"]
+
+
+@pytest.mark.filterwarnings("ignore:Found .* module.* in eval mode")
+@pytest.mark.filterwarnings("ignore:The number of training batches")
+@pytest.mark.filterwarnings("ignore:.*weights_only. was not set")
+def test_a_strength_of_its_own_takes_the_place_of_the_chosen_one(tiny_lm_dir, papi, checkpoint, tmp_path):
+    data = TraitDataModule(LMSpec(str(tiny_lm_dir)), str(write_trait(tmp_path / "data")), traits=["openness"])
+    values = [
+        evaluate(tiny_lm_dir, data, tmp_path / str(strength), [method(papi, strength=strength)], ckpt_path=checkpoint)[
+            "high_probability/openness+"
+        ]
+        for strength in (None, 4.0, 0.0)  # the checkpoint's one choice is 4
+    ]
+    assert values[0]["value"] == values[1]["value"]
+    assert values[2]["value"] == values[2]["base_value"] != values[0]["value"]
 
 
 def test_the_dark_triad_is_not_in_the_questionnaire(papi):

@@ -224,7 +224,7 @@ def test_an_untrained_editor_says_so(tiny_lm_dir):
         ({"weights": ["lm_head.x"]}, "no module of this name"),
         ({"weights": ["model.embed_tokens.weight"]}, "linear layer"),
         ({"layers": [7]}, "no such layer"),
-        ({"layers": []}, "no weight to edit"),
+        ({"layers": []}, "no layer to edit"),
     ],
 )
 def test_weights_that_are_not_there(tiny_lm_dir, options, message):
