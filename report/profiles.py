@@ -75,13 +75,21 @@ def profiles(rows: Sequence[ResultRow]) -> list[Profiles]:
     for (benchmark, model), methods in by_run(rows).items():
         for metric in PREFERRED:
             parts = {method: _parts(of_method, metric) for method, of_method in methods.items()}
-            axes = _axes({label for figures in parts.values() for label in figures})
+            axes = _shared_axes([set(figures) for method, figures in parts.items() if method != BASE and figures])
             shown = [_profile(method, figures, axes) for method, figures in parts.items() if method != BASE]
             drawn = tuple(one for one in shown if sum(value is not None for value in one.values) >= FEWEST_AXES)
             if len(axes) >= FEWEST_AXES and drawn:
                 found.append(Profiles(benchmark, model, metric, axes, _scale(drawn), drawn))
                 break
     return found
+
+
+def _shared_axes(of_methods: Sequence[set[str]]) -> tuple[str, ...]:
+    """The axes that all methods have figures on, so that every shape closes; else those that any has."""
+    if not of_methods:
+        return ()
+    shared = _axes(set.intersection(*of_methods))
+    return shared if len(shared) >= FEWEST_AXES else _axes(set.union(*of_methods))
 
 
 def is_part(row: ResultRow) -> bool:

@@ -23,6 +23,12 @@ def test_a_profile_has_both_ends_of_a_trait_opposite_each_other(tmp_path):
     assert len(found.of) == 1 and found.scale == (0.0, 1.0)
 
 
+def test_shapes_stand_on_the_axes_that_all_methods_have(tmp_path):
+    wider = [*by_trait("simple_prompt", [0.5] * 5), figure("simple_prompt", 0.9, metric="trait_expression/narcissism")]
+    (found,) = profiles(rows_of(write_run(tmp_path, [*wider, *by_trait("npti", [0.1] * 5)])))
+    assert len(found.axes) == 5 and all(None not in profile.values for profile in found.of)
+
+
 def test_fewer_than_three_traits_make_no_profile(tmp_path):
     assert not profiles(rows_of(write_run(tmp_path, by_trait("npti", [0.1] * 5)[:2])))
 
