@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from files.errors import InputError
-from lm.passes import ForwardRows
+from lm.passes import CACHE_NAMES, ForwardRows
 
 Phase = Literal["all", "prompt", "generated"]
 Positions = Literal["all", "last", "all_but_last"]
@@ -144,7 +144,7 @@ class Calls:
         ids = given.get("input_ids")
         tokens = ids if ids is not None else given["inputs_embeds"]
         width, device = tokens.shape[1], tokens.device
-        cache = given.get("past_key_values")
+        cache = next((given[name] for name in CACHE_NAMES if given.get(name) is not None), None)
         cached = int(cache.get_seq_length()) if cache is not None else 0
         repeats = not cached and self._goes_on(ids)
         continues = bool(cached) or repeats

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from lm.passes import ForwardRows, States
+from lm.passes import CACHE, ForwardRows, States, states_of
 
 SHARED = -1
 """Number of the beginning, which every text sees."""
@@ -110,12 +110,11 @@ def run_packed(
             input_ids=ids,
             attention_mask=_mask(owner, everybody, before.width, model.dtype),
             position_ids=place.unsqueeze(0),
-            past_key_values=DynamicCache(before.states) if before.states else DynamicCache(),
             use_cache=True,
             logits_to_keep=starts + lengths - 1,
+            **{CACHE: DynamicCache(before.states) if before.states else DynamicCache()},
         )
-    states = [(layer.keys, layer.values) for layer in output.past_key_values.layers]
-    return output.logits[0], Packed(states, everybody)
+    return output.logits[0], Packed(states_of(output), everybody)
 
 
 def _mask(owner: Tensor, everybody: Tensor, past: int, dtype: torch.dtype) -> Tensor:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 # Keys and values of every layer, each (B, heads, T, head_dim).
 States = list[tuple[Tensor, Tensor]]
 Side = Literal["left", "right"]
 """Where shorter rows are filled up."""
+CACHE_NAMES = ("cache", "past_key_values")
+"""What transformers calls the states of earlier tokens: from 5.24 on, and before."""
+CACHE = next(name for name in CACHE_NAMES if name in CausalLMOutputWithPast.__dataclass_fields__)
+"""The name that the installed one takes them by, and returns them under."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +115,16 @@ def forward(model: PreTrainedModel, rows: Rows, steering: Steering | None, last_
             input_ids=rows.ids,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1 if last_only else 0,
+            **{CACHE: cache},
         )
-    return output.logits, [(layer.keys, layer.values) for layer in output.past_key_values.layers]
+    return output.logits, states_of(output)
+
+
+def states_of(output: Any) -> States:
+    """The keys and values that a model returns beside its logits."""
+    return [(layer.keys, layer.values) for layer in getattr(output, CACHE).layers]
 
 
 def padded(sequences: Sequence[Sequence[int]], side: Side, device: torch.device) -> tuple[Tensor, Tensor]:
