@@ -26,7 +26,7 @@ THREADS := $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 )))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart characters test lint bench bench-mend bench-npti bench-pas bench-train bench-fit organism organism-check sample-data faults audit readme readme-figures browser matrix classifier sae chat docs docs-commands
+.PHONY: help install quickstart characters test lint bench bench-mend bench-npti bench-pas bench-train bench-fit bench-sae bench-ppo bench-results organism organism-check sample-data faults audit readme readme-figures browser matrix classifier sae chat docs docs-commands
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,7 +75,7 @@ lint: $(INSTALLED) ## ruff (rules and format) and mypy
 	@echo "== mypy"
 	$(RUN) -m mypy .
 
-bench: bench-mend bench-pas bench-npti bench-train bench-fit ## every benchmark
+bench: bench-mend bench-pas bench-npti bench-train bench-fit bench-sae bench-ppo bench-results ## every benchmark -> benchmarks/results.json
 
 bench-mend: $(INSTALLED) ## a MEND step against a plain reference of the published procedure -> benchmarks/mend.json
 	$(OFFLINE) $(RUN) -m benchmarks.mend
@@ -91,6 +91,15 @@ bench-train: $(INSTALLED) ## steps of SFT and DPO against TRL's trainers -> benc
 
 bench-fit: $(INSTALLED) ## what recipes are said to need against measured peak memory -> benchmarks/fit.json
 	$(OFFLINE) $(RUN) -m benchmarks.fit_check
+
+bench-sae: $(INSTALLED) ## training of a sparse autoencoder beside a plain loop -> benchmarks/sae_steps.json
+	$(OFFLINE) $(RUN) -m benchmarks.sae_steps
+
+bench-ppo: $(INSTALLED) ## rounds of PPO beside a plain loop -> benchmarks/ppo_rounds.json
+	$(OFFLINE) $(RUN) -m benchmarks.ppo_rounds
+
+bench-results: $(INSTALLED) ## join what the others have measured, and say which bars are met -> benchmarks/results.json
+	$(RUN) -m benchmarks.results
 
 matrix: $(INSTALLED) ## every method on every benchmark, strength curves, and the report -> runs/matrix/report.html
 	$(OFFLINE) $(RUN) -m benchmarks.matrix
