@@ -26,7 +26,7 @@ THREADS := $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 )))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart characters test lint bench bench-mend bench-npti bench-pas bench-train bench-fit bench-sae bench-ppo bench-results organism organism-check sample-data faults audit readme readme-figures browser matrix classifier sae chat docs docs-commands
+.PHONY: help install quickstart characters test lint bench bench-mend bench-npti bench-pas bench-train bench-fit bench-sae bench-ppo bench-personas bench-start bench-steady bench-scaling bench-results organism organism-check sample-data faults audit readme readme-figures browser matrix classifier sae chat docs docs-commands
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,7 +75,7 @@ lint: $(INSTALLED) ## ruff (rules and format) and mypy
 	@echo "== mypy"
 	$(RUN) -m mypy .
 
-bench: bench-mend bench-pas bench-npti bench-train bench-fit bench-sae bench-ppo bench-results ## every benchmark -> benchmarks/results.json
+bench: bench-mend bench-pas bench-npti bench-train bench-fit bench-sae bench-ppo bench-personas bench-start bench-steady bench-scaling bench-results ## every benchmark -> benchmarks/results.json
 
 bench-mend: $(INSTALLED) ## a MEND step against a plain reference of the published procedure -> benchmarks/mend.json
 	$(OFFLINE) $(RUN) -m benchmarks.mend
@@ -97,6 +97,18 @@ bench-sae: $(INSTALLED) ## training of a sparse autoencoder beside a plain loop 
 
 bench-ppo: $(INSTALLED) ## rounds of PPO beside a plain loop -> benchmarks/ppo_rounds.json
 	$(OFFLINE) $(RUN) -m benchmarks.ppo_rounds
+
+bench-personas: $(INSTALLED) ## generation under 1 and under 64 personas in one batch -> benchmarks/many_personas.json
+	$(OFFLINE) $(RUN) -m benchmarks.many_personas
+
+bench-start: $(INSTALLED) ## seconds until each command has printed its help -> benchmarks/cold_start.json
+	$(OFFLINE) $(RUN) -m benchmarks.cold_start
+
+bench-steady: $(INSTALLED) ## memory over 1,000 training steps of SFT and MEND -> benchmarks/long_runs.json
+	$(OFFLINE) $(RUN) -m benchmarks.long_runs
+
+bench-scaling: $(INSTALLED) ## time over people, items, topics, texts of a batch and layers -> benchmarks/scaling.json
+	$(OFFLINE) $(RUN) -m benchmarks.scaling
 
 bench-results: $(INSTALLED) ## join what the others have measured, and say which bars are met -> benchmarks/results.json
 	$(RUN) -m benchmarks.results

@@ -51,6 +51,11 @@ def peak_above(work: Callable[[], object]) -> float:
     return (_kibibytes("VmHWM") - before) / 1024
 
 
+def resident() -> float:
+    """What the process holds in memory now, in mebibytes; for Linux."""
+    return _kibibytes("VmRSS") / 1024
+
+
 def _kibibytes(field: str) -> int:
     for line in _STATUS.read_text().splitlines():
         if line.startswith(f"{field}:"):

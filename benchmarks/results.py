@@ -35,6 +35,10 @@ PARTS = {
     "fit": "fit.json",
     "sae": "sae_steps.json",
     "ppo": "ppo_rounds.json",
+    "personas": "many_personas.json",
+    "start": "cold_start.json",
+    "steady": "long_runs.json",
+    "scaling": "scaling.json",
 }
 Verdict = Literal["met", "missed", "unmeasured"]
 _OF_A_PART = ("commit", "threads")

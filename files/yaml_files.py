@@ -66,6 +66,8 @@ def read_yaml(
         mark = error.problem_mark or error.context_mark
         row = None if mark is None else f"line {mark.line + 1}, column {mark.column + 1}"
         reason = str(error.problem or error.context)
+        if "nesting depth" in reason:  # the parser's own limit; it looks ahead and may find it first
+            reason = "nested too deeply"
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         reason = str(error).splitlines()[0]
     raise InputError(f"{problem}: {reason}", file=path, row=row, field=field, expected=expected, fix=fix)
