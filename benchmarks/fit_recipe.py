@@ -163,7 +163,14 @@ def _autoencoder(run: _Run, need: Need) -> None:
     need.add("validation", kept + validated, passing=True)
 
 
+def _classifier(run: _Run, need: Need) -> None:
+    need.add("gradients and optimizer", training_state(run.shape.parameters, int(run.size)))
+    tokens = int(run.data.get("batch_size") or 32) * int(run.data.get("max_tokens") or run.assumed.prompt_tokens)
+    need.add("activations", backward_pass(run.shape, tokens, run.number, predicted=0), passing=True)
+
+
 _KINDS = {
+    "ClassifierModule": _classifier,
     "SFTModule": _fine_tuning,
     "DPOModule": _preferences,
     "PPOModule": _reinforcement,
@@ -199,7 +206,7 @@ def _section(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
             field=name,
             expected="a recipe of train.py or evaluate.py",
             got=type(section).__name__,
-            fix="give its YAML file as --recipe",
+            fix="give its YAML file as --recipe; pieces such as configs/cluster/ddp.yaml follow as further ones",
         )
     section.setdefault("init_args", {})
     return section if name == "model" else dict(section["init_args"] or {})

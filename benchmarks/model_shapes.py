@@ -8,7 +8,13 @@ from typing import Any
 
 import torch
 import yaml
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+)
 
 from files.assets import asset_path
 from files.errors import InputError
@@ -87,8 +93,10 @@ def shape_of(config: PreTrainedConfig) -> Shape:
         >>> shape_of(small).mlp, shape_of(small).parameters
         (32, 1000)
     """
+    speaks = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
+    kind = AutoModelForCausalLM if speaks else AutoModelForSequenceClassification
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        model = kind.from_config(config, trust_remote_code=False)
     text = config.get_text_config()
     heads = text.num_attention_heads
     return Shape(

@@ -71,7 +71,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--only", choices=sorted(CURVES), help="measure one curve and print it; writes nothing")
     parser.add_argument("--output", type=Path, default=RESULT, help="where the figures go (default: %(default)s)")
     options = parser.parse_args(arguments)
-    console, figures = Console(stderr=True), {}
+    console = Console(stderr=True)
+    figures: dict[str, Any] = {}
     for name, curve in CURVES.items():
         if options.only in (None, name):
             figures |= figures_of_curve(curve, times_of(curve))

@@ -10,6 +10,7 @@ from benchmarks.fit_formula import edit_network_parameters, edited_widths
 from benchmarks.fit_recipe import Assumed, needed
 from benchmarks.model_shapes import known_settings, settings_of, shape_of
 from editors.hypernetwork import Hypernetwork, TransformOptions
+from files.assets import asset_path
 from files.errors import InputError
 
 # As the model cards give them.
@@ -97,6 +98,34 @@ def test_the_formula_is_near_measured_memory_on_three_recipes():
 def test_a_recipe_that_cannot_be_judged_is_refused(settings, said):
     with pytest.raises(InputError, match=said):
         needed(settings)
+
+
+CONFIGS = asset_path("configs")
+PIECES = sorted((CONFIGS / "cluster").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent.relative_to(CONFIGS) for path in CONFIGS.rglob("*.yaml")}))
+def test_every_shipped_recipe_is_judged(folder, capsys):
+    for file in sorted((CONFIGS / folder).glob("*.yaml")):
+        # A piece of a cluster's settings is laid over a recipe.
+        below = [str(CONFIGS / "sft/quickstart.yaml")] if file in PIECES else []
+        options = [part for one in [*below, str(file)] for part in ("--recipe", one)]
+        fit.main([*options, "--memory_gb", "1e6"])
+        said = capsys.readouterr().out
+        assert "weights" in said and "of 1000000.00 GB" in said, file
+
+
+def test_a_piece_alone_is_told_what_it_lacks(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        fit.main(["--recipe", str(PIECES[0])])
+    assert stopped.value.code == 2 and "pieces" in capsys.readouterr().err
+
+
+def test_a_classifier_keeps_no_logits_of_words():
+    settings = fit.merged_settings([str(CONFIGS / "classifier/quickstart.yaml")])
+    small = needed(settings)
+    settings["data"]["init_args"]["max_tokens"] = 64
+    assert needed(settings).total < small.total < 1e9
 
 
 def test_known_models_have_a_type():
