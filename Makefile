@@ -17,8 +17,8 @@ QUICKSTART := runs/quickstart
 ORGANISM ?= assets/tiny-ocean
 ORGANISM_RUN ?= runs/tiny-ocean
 ORGANISM_ARGS ?=
-STRENGTHS ?= 0,1,2,4,8
-SWEPT ?= npti repe
+# Each method's strengths from none to twice the one in its settings.
+SWEPT ?= npti=0,0.25,0.5,1,2 repe=0,1,2,4,8 sae=0,2,4,8,16
 # Tests compute in one thread each; every worker loads the libraries anew, so that more are of no use.
 WORKERS := $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$(( cores < 8 ? cores : 8 )))
 # Two evaluations at a time share the cores.
@@ -116,10 +116,11 @@ bench-results: $(INSTALLED) ## join what the others have measured, and say which
 matrix: $(INSTALLED) ## every method on every benchmark, strength curves, and the report -> runs/matrix/report.html
 	$(OFFLINE) $(RUN) -m benchmarks.matrix
 	@echo "== strength curves (what is there already is not done again)"
-	printf '%s\n' $(SWEPT) | OMP_NUM_THREADS=$(THREADS) $(OFFLINE) xargs -P 2 -I{} $(RUN) evaluate.py \
-		--config configs/eval/personality_bench/{}.yaml --sweep trainer.callbacks.init_args.strength=$(STRENGTHS) \
-		--data.init_args.questions 4 --trainer.enable_progress_bar false --trainer.default_root_dir runs/strength/{}
+	printf '%s\n' $(SWEPT) | tr = ' ' | OMP_NUM_THREADS=$(THREADS) $(OFFLINE) xargs -P 2 -L 1 sh -c '$(RUN) evaluate.py \
+		--config configs/eval/personality_bench/$$0.yaml --sweep trainer.callbacks.init_args.strength=$$1 \
+		--data.init_args.questions 4 --trainer.enable_progress_bar false --trainer.default_root_dir runs/strength/$$0'
 	$(OFFLINE) $(RUN) evaluate.py --compare runs/matrix runs/strength --out runs/matrix
+	$(RUN) -m benchmarks.steering
 
 organism: $(INSTALLED) ## train the built-in model from scratch and publish it (hours on a CPU; run again to go on)
 	$(OFFLINE) $(RUN) train.py fit --config configs/organism/tiny-ocean.yaml \

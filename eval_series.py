@@ -17,6 +17,7 @@ from files.errors import InputError
 from metrics.result_rows import RESULTS, ResultRow, read_results
 from report.leaderboard import write_leaderboard
 from report.sweep_figure import write_sweep
+from report.sweep_steps import step_rows
 
 SETTINGS = "settings.yaml"
 _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
@@ -60,7 +61,7 @@ def run_sweep(build: Build, arguments: Sequence[str], sweep: str) -> Path:
 
     Returns:
         The folder of the results: a folder for each value, and of all together `results.json`, in which each figure
-        carries the key and the value, `sweep.md` and `sweep.png`.
+        carries the key and the value, with its step from the value before, `sweep.md` and `sweep.png`.
 
     Raises:
         InputError: The sweep is no key with values, or there is no such setting.
@@ -76,7 +77,7 @@ def run_sweep(build: Build, arguments: Sequence[str], sweep: str) -> Path:
         folder = root / re.sub(r"[^\w.+=-]", "_", f"{name}={value}")
         points.append((value, _done(build, settings, {path: value}, folder)))
     rows = [_renamed(row, f"{row.metric}/{name}={value}") for value, found in points for row in found if row.plain]
-    write_json(root / RESULTS, rows)
+    write_json(root / RESULTS, [*rows, *step_rows(name, points)])
     write_sweep(root, name, points)
     return root
 

@@ -149,10 +149,13 @@ class NPTI(SteeringCallback):
         """The neurons of each record's persona."""
         personas = batch.questions.personas
         kinds = list(dict.fromkeys(personas))
-        induced = self.induced([trait_levels(persona) for persona in kinds])
-        laid_out = induced.rows([kinds.index(persona) for persona in personas])
+        induced = self.induced([persona.trait_levels() for persona in kinds])
+        return self.limited(induced.rows([kinds.index(persona) for persona in personas]))
+
+    def limited(self, rows: InduceNeurons) -> Limited:
+        """The same at the tokens that are steered alone."""
         phase, positions = _LIMITS[self.tokens]
-        return Limited(laid_out, phase=phase, positions=positions)
+        return Limited(rows, phase=phase, positions=positions)
 
     def induced(self, levels: Sequence[Mapping[str, float]]) -> InduceNeurons:
         """What is done to the neurons of personas, one row each, at the strength of the method.
@@ -160,6 +163,18 @@ class NPTI(SteeringCallback):
         Args:
             levels: Of traits whose neurons are known.
         """
+        return self.inducing(*self.moves(levels))
+
+    def inducing(self, amounts: Tensor, ceilings: Tensor) -> InduceNeurons:
+        """The intervention by what is added to each neuron, and what it is held at, each (R, L, W)."""
+        return InduceNeurons(
+            self.places,
+            {layer: amounts[:, layer] for layer in self.places.layers},
+            {layer: ceilings[:, layer] for layer in self.places.layers},
+        ).scaled(self.strength)
+
+    def moves(self, levels: Sequence[Mapping[str, float]]) -> tuple[Tensor, Tensor]:
+        """What is added to each neuron of personas, and what it is held at: inf where it is not; each (R, L, W)."""
         pushed = torch.zeros(len(levels), len(self._poles))
         held = torch.zeros(len(levels), len(self._poles))
         for row, of_persona in enumerate(levels):
@@ -172,11 +187,7 @@ class NPTI(SteeringCallback):
                     held[row, opposite] = 1.0
         amounts = torch.einsum("rp,plw->rlw", pushed, self._amounts)
         ceilings = torch.where(torch.einsum("rp,plw->rlw", held, self._members) > 0, 0.0, torch.inf)
-        return InduceNeurons(
-            self.places,
-            {layer: amounts[:, layer] for layer in self.places.layers},
-            {layer: ceilings[:, layer] for layer in self.places.layers},
-        ).scaled(self.strength)
+        return amounts, ceilings
 
     def _tables(self) -> tuple[Tensor, Tensor]:
         """What is added to every neuron for each end of a trait, and whether it belongs to it; each (P, L, W)."""
@@ -279,19 +290,6 @@ class NPTI(SteeringCallback):
                     got=getattr(self, name),
                     fix="correct it in the settings",
                 )
-
-
-def trait_levels(persona: Persona) -> dict[str, float]:
-    """A persona's levels by trait; facets count as their trait, the mean where there are several.
-
-    Example:
-        >>> trait_levels(Persona("someone", {"trust": 1.0, "modesty": 0.0, "openness": -1.0}))
-        {'agreeableness': 0.5, 'openness': -1.0}
-    """
-    found: dict[str, list[float]] = {}
-    for name, level in persona.levels.items():
-        found.setdefault(TRAIT_OF_FACET.get(name, name), []).append(level)
-    return {trait: sum(levels) / len(levels) for trait, levels in found.items()}
 
 
 def _seed(seed: int, pole: Pole) -> int:

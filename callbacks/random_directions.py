@@ -17,8 +17,9 @@ from personas.persona import Persona
 class RandomDirections(SteeringCallback):
     """Steers as the method it stands beside does, but along random directions of the same length.
 
-    What the method gains over it is owed to where its directions point, not to the disturbance. Both ends of a trait
-    are steered along one line, in opposite directions.
+    What the method gains over it is owed to where its directions point, not to the disturbance. Each item of a
+    benchmark gets a line of its own for each trait: a single one may happen to suit a trait, and its interval would not
+    know. Both ends of a trait are steered along one line, in opposite directions.
 
     Args:
         seed: Seed of the draws.
@@ -32,7 +33,8 @@ class RandomDirections(SteeringCallback):
 
     def settings(self) -> dict[str, Any]:
         """The seed, and what the lengths come from."""
-        return {"seed": self.seed, "control_of": self.control_of.settings() if self.control_of else None}
+        drawn = {"seed": self.seed, "lines": "one for each item"}
+        return {**drawn, "control_of": self.control_of.settings() if self.control_of else None}
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the method whose control this is, and take part in the evaluation.
@@ -62,7 +64,7 @@ class RandomDirections(SteeringCallback):
         planned = self.control_of.intervene(batch)
         if not isinstance(planned, Intervention):
             return None
-        personas = batch.questions.personas
-        keys = [who.main_trait or who.name for who in personas]
+        personas, items = batch.questions.personas, batch.questions.items()
+        keys = [f"{who.main_trait or who.name}/{item}" for who, item in zip(personas, items, strict=True)]
         signs = [-1 if who.main_trait is not None and sum(who.levels.values()) < 0 else 1 for who in personas]
         return random_directions(planned, keys, signs, self.seed)

@@ -67,3 +67,15 @@ class Persona:
         """
         traits = {TRAIT_OF_FACET.get(name, name) for name in self.levels}
         return traits.pop() if len(traits) == 1 else None
+
+    def trait_levels(self) -> dict[str, float]:
+        """Levels by trait; facets count as their trait, the mean where there are several.
+
+        Example:
+            >>> Persona("someone", {"trust": 1.0, "modesty": 0.0, "openness": -1.0}).trait_levels()
+            {'agreeableness': 0.5, 'openness': -1.0}
+        """
+        found: dict[str, list[float]] = {}
+        for name, level in self.levels.items():
+            found.setdefault(TRAIT_OF_FACET.get(name, name), []).append(level)
+        return {trait: sum(levels) / len(levels) for trait, levels in found.items()}

@@ -113,6 +113,15 @@ class Questions:
         """Number of records."""
         return len(self.ids)
 
+    def items(self) -> tuple[str, ...]:
+        """What each record asks, whichever persona is asked: its name without the persona's.
+
+        Example:
+            >>> Questions(("3:o:openness+", "tea"), (0, 1), (Persona.trait("openness"), Persona("nobody"))).items()
+            ('3:o', 'tea')
+        """
+        return tuple(name.removesuffix(f":{who.name}") for name, who in zip(self.ids, self.personas, strict=True))
+
     def rewritten(self, rewrite: Callable[[int, Chat], Chat]) -> Questions:
         """Change every prompt and nothing else, as methods do that put words before the question.
 

@@ -70,7 +70,7 @@ def paired_tests(rows: Sequence[ResultRow]) -> list[PairedTest]:
     Raises:
         InputError: A file of records is faulty.
     """
-    files = _RecordFiles()
+    files = RecordFiles()
     found = []
     for (benchmark, model), methods in by_run([row for row in rows if row.plain]).items():
         names = ranked({row.metric for of_method in methods.values() for row in of_method}, "effect")
@@ -206,7 +206,7 @@ def _place(rows: Sequence[ResultRow], metric: str) -> tuple[bool, float]:
     return False, value if MEANINGS[metric].better == "lower" else -value
 
 
-class _RecordFiles:
+class RecordFiles:
     """Files of records, each read once."""
 
     def __init__(self) -> None:

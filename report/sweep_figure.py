@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MARKDOWN, PICTURE = "sweep.md", "sweep.png"
 EFFECT, COST = "trait_expression", "perplexity"
+# Where the label of each point stands, in turn, so that those of near points do not lie on one another.
+_LABELS = ((6, 5, "left"), (6, -12, "left"), (-6, 5, "right"), (-6, -12, "right"))
 Point = tuple[Any, Sequence[ResultRow]]
 
 
@@ -84,12 +86,15 @@ def sweep_figure(name: str, points: Sequence[tuple[Any, dict[str, ResultRow]]]) 
         cost = figures.get(COST)
         across = cost.value if cost is not None and cost.value is not None else _number(value, place)
         axes.errorbar(across, up.value, xerr=_error(cost), yerr=_error(up), fmt="o", color="#2b6cb0", capsize=3)
-        axes.annotate(f"{name}={value}", (across, up.value), textcoords="offset points", xytext=(6, 5), fontsize=8)
+        right, above, side = _LABELS[place % len(_LABELS)]
+        at, offset = (across, up.value), (right, above)
+        axes.annotate(str(value), at, textcoords="offset points", xytext=offset, ha=side, fontsize=8)
         drawn.append((across, up.value))
         if not drawn[1:] and cost is not None and cost.base_value is not None and up.base_value is not None:
             axes.plot(cost.base_value, up.base_value, "s", color="#9aa5b1", label="base")
             axes.legend(frameon=False)
     axes.plot([x for x, _ in drawn], [y for _, y in drawn], color="#2b6cb0", linewidth=0.8)
+    axes.set_title(f"labels: {name}", fontsize=9)
     axes.set_xlabel(f"{COST} of plain text" if COST in names else name)
     axes.set_ylabel(effect or "")
     axes.spines[["top", "right"]].set_visible(False)

@@ -241,6 +241,12 @@ def test_the_control_is_as_long_and_points_elsewhere(tmp_path):
     torch.testing.assert_close(own.norm(dim=-1), drawn.norm(dim=-1))
     assert (torch.cosine_similarity(own, drawn).abs() < 0.7).all()
     assert control.settings()["control_of"] == method.settings()
+    who = (Persona.trait("extraversion"), Persona.trait("extraversion", -1.0), Persona.trait("extraversion"))
+    names = tuple(f"{item}:{one.name}" for item, one in zip("001", who, strict=True))
+    ends = SimpleNamespace(questions=Questions(names, (0, 1, 2), who))
+    high, low, other = control.intervene(ends).intervention.tables[1][:, 0]
+    torch.testing.assert_close(low, -high)  # an item's line is the same for both ends; another item has another one
+    assert torch.cosine_similarity(high, other, dim=0).abs() < 0.7
     with pytest.raises(InputError, match="control of another one"):
         RandomDirections().on_test_start(SimpleNamespace(callbacks=[]), None)
 

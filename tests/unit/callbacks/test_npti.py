@@ -45,6 +45,12 @@ def fitted(method):
     return method
 
 
+def control_of(method, seed=0):
+    control = RandomNeurons(seed)
+    control.control_of = method
+    return control
+
+
 def asked(*personas):
     generations = tuple(
         Generation(record, "answer", [{"role": "user", "content": "Well?"}]) for record in range(len(personas))
@@ -108,7 +114,7 @@ def test_what_was_searched_for_is_written_and_read_again(tiny_lm_dir, folder, tm
     again = read_neurons(written / "Neuroticism_reversed_dict.json", 2, 48)
     torch.testing.assert_close(again.table(), found.found["neuroticism", -1].table())
     read = NPTI(neurons=str(written), traits=TRAITS, strength=30.0, tokens="answers")
-    control = RandomNeurons(**options(folder, strength=30.0, tokens="answers"))
+    control = RandomNeurons()
     control.baseline = True
     evaluate_edits(tiny_lm_dir, data, tmp_path / "b", [read, control])
     first, second = (
@@ -127,12 +133,49 @@ def test_what_was_searched_for_is_written_and_read_again(tiny_lm_dir, folder, tm
 
 
 def test_the_control_takes_as_many_other_neurons_of_each_layer_by_the_same_amounts(folder):
-    method, control = fitted(NPTI(**options(folder))), fitted(RandomNeurons(**options(folder)))
-    mine, drawn = (one.induced([{"extraversion": 1.0}]).tables for one in (method, control))
+    method = fitted(NPTI(**options(folder, strength=2.0)))
+    control = control_of(method)
+    mine, drawn = method.induced([{"extraversion": 1.0}]), control.induced([{"extraversion": 1.0}] * 2, [0, 1])
+    assert drawn.strength.tolist() == [2.0, 2.0]
     for layer in (0, 1):
-        for column in (0, 1):
-            assert torch.equal(mine[layer][0, column].sort().values, drawn[layer][0, column].sort().values)
-    assert any(not torch.equal(mine[layer], drawn[layer]) for layer in (0, 1))
+        for draw in (0, 1):
+            for column in (0, 1):
+                values = drawn.tables[layer][draw, column].sort().values
+                assert torch.equal(mine.tables[layer][0, column].sort().values, values)
+    assert any(not torch.equal(mine.tables[layer][0], drawn.tables[layer][0]) for layer in (0, 1))
+    assert any(not torch.equal(drawn.tables[layer][0], drawn.tables[layer][1]) for layer in (0, 1))
+
+
+def test_the_control_draws_by_item_whoever_is_asked_and_in_whatever_batch(folder):
+    method = fitted(NPTI(**options(folder, tokens="answers")))
+    high, low = Persona.trait("extraversion"), Persona.trait("extraversion", -1.0)
+
+    def tables(control, *asked):
+        ids = tuple(f"{item}:{who.name}" for item, who in asked)
+        questions = Questions(ids, tuple(range(len(asked))), tuple(who for _, who in asked))
+        limited = control.intervene(SimpleNamespace(questions=questions))
+        assert limited.positions == "last"
+        plain = limited.intervention.resolved()
+        return torch.stack([plain.tables[layer] for layer in (0, 1)], dim=1)  # (P, L, 2, W)
+
+    control = control_of(method)
+    many = tables(control, *((str(item), high) for item in range(40)), ("0", low))
+    assert 4 < len(many[:40].unique(dim=0)) <= 16
+    assert torch.equal(tables(control, ("7", high))[0], many[7])
+    order = method.induced([{"extraversion": 1.0}, {"extraversion": -1.0}]).tables
+    for layer in (0, 1):  # where one end is held, the other is pushed: both ends by one draw
+        pushed = order[layer][1, 0] != 0
+        assert int((many[40, layer, 0] != 0).sum()) == int(pushed.sum())
+        assert (many[0, layer, 1][many[40, layer, 0] != 0] == 0).all()
+    assert not torch.equal(tables(control_of(method, seed=1), ("7", high))[0], many[7])
+
+
+def test_a_control_without_its_method_is_refused():
+    with pytest.raises(InputError, match="random_neurons is the control of another one"):
+        RandomNeurons().on_test_start(SimpleNamespace(callbacks=[]), SimpleNamespace())
+
+
+def test_a_share_of_the_neurons_is_dropped(folder):
     dropped = fitted(NPTI(**options(folder, minimum=40, dropped=0.5)))
     full = fitted(NPTI(**options(folder, minimum=40)))
     counts = [
