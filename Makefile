@@ -18,7 +18,7 @@ ORGANISM ?= assets/tiny-ocean
 ORGANISM_RUN ?= runs/tiny-ocean
 ORGANISM_ARGS ?=
 # Each method's strengths from none to twice the one in its settings.
-SWEPT ?= npti=0,0.25,0.5,1,2 repe=0,1,2,4,8 sae=0,2,4,8,16
+SWEPT ?= npti=0,0.25,0.5,1,2 repe=0,1,2,4,8 sae=0,2,4,6,12
 # Tests compute in one thread each; every worker loads the libraries anew, so that more are of no use.
 WORKERS := $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$(( cores < 8 ? cores : 8 )))
 # Two evaluations at a time share the cores.
