@@ -1,12 +1,15 @@
 """Paired tests: worked numbers, scipy's tests, and what they promise on simulated results."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from metrics.bootstrap import bootstrap_interval
+from eval_series import _interval
+from metrics.bootstrap import bootstrap_difference, bootstrap_interval
+from metrics.reliability import pearson
 from metrics.significance import bootstrap_p, holm, paired_effect, permutation_p
 
 ROWS, SIMULATIONS, LEVEL = 200, 500, 0.05
@@ -76,6 +79,48 @@ def test_intervals_of_simulated_results_cover_the_truth() -> None:
         intervals = [bootstrap_interval(rows, generator=_drawn(3)) for rows in values]
         covered = sum(one.low <= truth <= one.high for one in intervals) / SIMULATIONS
         assert 0.92 <= covered <= 0.98
+
+
+def _correlated(rows: Tensor) -> Tensor:
+    return pearson(rows[..., 0], rows[..., 1])
+
+
+def _results(kind: str, rng: torch.Generator) -> tuple[Tensor, Any, float]:
+    """Simulated results (S, N, Q), the statistic that a report takes of them, and its true value."""
+    size = (SIMULATIONS, ROWS)
+    if kind == "share":  # of choices that are right, nine in ten
+        return (torch.rand(size, generator=rng, dtype=torch.float64) < 0.9).double()[..., None], "mean", 0.9
+    normal = torch.randn((*size, 2), generator=rng, dtype=torch.float64)
+    if kind == "ratio":  # sums over texts of different lengths
+        lengths = torch.randint(5, 40, size, generator=rng).double()
+        return torch.stack([lengths * (2 + normal[..., 0]), lengths], -1), "ratio", 2.0
+    if kind == "correlation":  # of scores with the people's
+        return torch.stack([normal[..., 0], 0.6 * normal[..., 0] + 0.8 * normal[..., 1]], -1), _correlated, 0.6
+    raise ValueError(kind)
+
+
+@pytest.mark.parametrize("kind", ["share", "ratio", "correlation"])
+def test_intervals_of_every_kind_cover_the_truth(kind: str) -> None:
+    results, statistic, truth = _results(kind, _drawn(7))
+    intervals = [bootstrap_interval(rows, statistic, generator=_drawn(3)) for rows in results]
+    assert 0.92 <= sum(one.low <= truth <= one.high for one in intervals) / SIMULATIONS <= 0.98
+
+
+def test_paired_intervals_of_ratios_cover_the_difference() -> None:
+    ours, _, truth = _results("ratio", _drawn(8))
+    # the same texts for the base model, which lacks half a point and has noise of its own
+    noise = torch.randn(ours.shape[:2], generator=_drawn(9), dtype=torch.float64)
+    base = torch.stack([ours[..., 0] + ours[..., 1] * (noise - 0.5), ours[..., 1]], -1)
+    pairs = zip(ours, base, strict=True)
+    intervals = [bootstrap_difference(one, other, "ratio", generator=_drawn(3)) for one, other in pairs]
+    covered = sum(one.low <= 0.5 <= one.high for one in intervals) / SIMULATIONS
+    assert truth == 2.0 and 0.92 <= covered <= 0.98
+
+
+def test_intervals_over_three_seeds_cover_the_truth() -> None:
+    seeds = torch.randn((SIMULATIONS, 3), generator=_drawn(10), dtype=torch.float64) + 1
+    ends = torch.tensor([_interval(values, sum(values) / 3) for values in seeds.tolist()])
+    assert 0.92 <= ((ends[:, 0] <= 1) & (ends[:, 1] >= 1)).double().mean() <= 0.98
 
 
 @pytest.mark.parametrize("test", [permutation_p, bootstrap_p])
