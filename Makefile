@@ -26,7 +26,7 @@ THREADS := $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 )))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install quickstart characters test lint bench bench-mend bench-npti bench-pas bench-train bench-fit bench-sae bench-ppo bench-personas bench-start bench-steady bench-scaling bench-results organism organism-check sample-data faults audit readme readme-figures browser matrix classifier sae chat docs docs-commands
+.PHONY: help install quickstart characters test lint bench bench-mend bench-npti bench-pas bench-train bench-fit bench-sae bench-ppo bench-personas bench-start bench-steady bench-scaling bench-results bench-processes organism organism-check sample-data faults audit readme readme-figures browser matrix classifier sae chat docs docs-commands
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -113,6 +113,10 @@ bench-scaling: $(INSTALLED) ## time over people, items, topics, texts of a batch
 bench-results: $(INSTALLED) ## join what the others have measured, and say which bars are met -> benchmarks/results.json
 	$(RUN) -m benchmarks.results
 
+bench-processes: $(INSTALLED) ## two processes (DDP, FSDP2) against one on the quickstarts of MEND, SFT and PAS, shortened -> benchmarks/processes.json
+	test -f runs/annotation/mixed.jsonl || $(OFFLINE) $(RUN) annotate.py quickstart
+	$(OFFLINE) $(RUN) -m benchmarks.processes
+
 matrix: $(INSTALLED) ## every method on every benchmark, strength curves, and the report -> runs/matrix/report.html
 	$(OFFLINE) $(RUN) -m benchmarks.matrix
 	@echo "== strength curves (what is there already is not done again)"
@@ -167,8 +171,7 @@ readme-figures: $(INSTALLED) ## draw the README's pictures from committed result
 	$(RUN) -m benchmarks.readme_figures
 	$(RUN) -m benchmarks.readme
 
-readme: $(INSTALLED) ## write the figures of the committed results files into README.md
-	$(RUN) -m benchmarks.readme
+readme: readme-figures ## the same, which also writes every figure and table of committed results into README.md
 
 docs: $(INSTALLED) ## the documentation as pages, strictly and offline -> runs/site (installs the extra docs)
 	$(RUN) -m pip install -q -e ".[docs]"

@@ -13,21 +13,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.readme_tables import DASH, Row, figure, figure_of, figures_of, flat_table, table, with_interval
+from benchmarks.committed import (
+    CHARACTERS,
+    COMPETENCE,
+    MEND,
+    PAPI,
+    PAS,
+    PICTURES,
+    PROCESSES,
+    QUICKSTART,
+    REPOSITORY,
+    TRAIN,
+    headline,
+)
+from benchmarks.readme_methods import methods_block, prompts_block
+from benchmarks.readme_tables import figure, figure_of, figures_of, flat_table, table, with_interval
 from files.atomic import atomic_write_text, write_json
 from files.errors import InputError, exit_on_input_error
 from files.readers import read_json
-
-REPOSITORY = Path(__file__).resolve().parents[1]
-QUICKSTART = Path("benchmarks/quickstart.json")
-PAPI = Path("benchmarks/papi.json")
-MATRIX = Path("benchmarks/matrix.json")
-PICTURES = Path("assets/figures")
-COMPETENCE = Path("assets/tiny-ocean/competence.json")
-MEND = Path("benchmarks/mend.json")
-PAS = Path("benchmarks/pas.json")
-TRAIN = Path("benchmarks/train.json")
-CHARACTERS = Path("benchmarks/characters.json")
 
 # The figures shown, each with what it means.
 PAPI_METHODS = ("none", "random_heads", "pas", "few_shot", "pas_described", "personality_prompt")
@@ -73,6 +76,13 @@ TRAIN_FIGURES = {
     "max_loss_diff": "largest difference of the losses of both on the same batch",
 }
 
+# Of two processes against one.
+PROCESS_FIGURES = {
+    "weights": "trained numbers",
+    "metrics": "validation figures, as a share",
+    "switched": "trained numbers, one process until halfway",
+}
+
 # The trainings of the characters, in their order, and their figures.
 CHARACTER_METHODS = {"none": "base", "sft": "SFT", "dpo": "SFT + DPO", "ppo": "SFT + DPO + PPO"}
 CHARACTER_FIGURES = {
@@ -83,14 +93,13 @@ CHARACTER_FIGURES = {
     "style_similarity": "the character's own manner is the likeliest among those of others",
     "fact_told": "free answers that tell the fact",
 }
-CHARACTER_COMPARED = ("fact_accuracy", "stage_preference")
 
 Block = Callable[[Path, str], str]
 
 
 def quickstart_block(root: Path, _inside: str) -> str:
     """What the quickstart printed: base against edited model."""
-    found = {row["metric"]: row for row in _headline(root, "mend")}
+    found = {row["metric"]: row for row in headline(root, "mend", QUICKSTART)}
     rows = []
     for metric, meaning in QUICKSTART_FIGURES.items():
         row = found.get(metric, {})
@@ -103,33 +112,11 @@ def papi_block(root: Path, _inside: str) -> str:
     """PAS on the people of the questionnaire, beside its baselines."""
     rows = []
     for method in PAPI_METHODS:
-        found = {row["metric"]: row for row in _headline(root, method, PAPI)}
+        found = {row["metric"]: row for row in headline(root, method, PAPI)}
         given = [found.get(metric, {}) for metric in PAPI_FIGURES]
         rows.append((f"`{method}`", *(with_interval(*map(row.get, ("value", "ci_low", "ci_high"))) for row in given)))
     header = ("method [95 % interval]", *PAPI_FIGURES.values())
-    return f"{table(header, rows)}\n\n{_origin(_headline(root, 'pas', PAPI), 'synthetic people')}"
-
-
-def methods_block(root: Path, inside: str) -> str:
-    """The table of methods: the first three columns as they stand in the README, the others from the results.
-
-    Raises:
-        InputError: A row does not begin with method, paper and a configuration in `configs/<method>/`.
-    """
-    rows = []
-    for line in inside.strip().splitlines()[2:]:
-        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-        named = re.search(r"configs/(\w+)/", cells[2]) if len(cells) >= 3 else None
-        if named is None:
-            raise InputError(
-                "has no configuration",
-                file=root / "README.md",
-                row="table of methods",
-                expected="| method | paper | `configs/<method>/<name>.yaml` |",
-                got=line,
-            )
-        rows.append((*cells[:3], *(_quickstart_cells(root, named[1]) or _character_cells(root, named[1]))))
-    return table(("method", "paper", "configuration", "figures", "evaluation s", "peak MB", "commit"), rows)
+    return f"{table(header, rows)}\n\n{_origin(headline(root, 'pas', PAPI), 'synthetic people')}"
 
 
 def competence_block(root: Path, _inside: str) -> str:
@@ -181,15 +168,44 @@ def characters_block(root: Path, _inside: str) -> str:
     )
 
 
+def processes_block(root: Path, _inside: str) -> str:
+    """Two processes against one, by method; of DDP and FSDP2 the larger difference."""
+    found = figures_of(root / PROCESSES)
+    if not found:
+        return "No results are committed yet."
+    rows = []
+    for key in found:
+        if not key.startswith("rows_differ_"):
+            continue
+        method = key.removeprefix("rows_differ_")
+        apart = [
+            figure(max((value for name, value in found.items() if name.startswith(f"{kind}_{method}_")), default=None))
+            for kind in PROCESS_FIGURES
+        ]
+        differ = f"{found[key]} of {found.get(f'rows_{method}')}"
+        rows.append((f"`{method}`", *apart, differ, figure(found.get(f"figures_{method}"))))
+    header = (
+        "method",
+        *PROCESS_FIGURES.values(),
+        "rows of the evaluation not in both",
+        "largest difference in the others",
+    )
+    steps = f"{found['steps']} steps" if found.get("steps") else "As many steps as in the recipes"
+    made = f"{steps}, {found.get('people')} people, float32, commit {str(found.get('commit'))[:8]}."
+    return f"{table(header, rows)}\n\n{made}"
+
+
 BLOCKS: dict[str, Block] = {
     "quickstart": quickstart_block,
     "papi": papi_block,
     "methods": methods_block,
+    "prompts": prompts_block,
     "competence": competence_block,
     "pictures": pictures_block,
     "bench-mend": mend_block,
     "bench-pas": pas_block,
     "bench-train": train_block,
+    "processes": processes_block,
     "characters": characters_block,
 }
 
@@ -244,46 +260,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(new != text)
     atomic_write_text(readme, new)
     return 0
-
-
-def _headline(root: Path, method: str, file: Path = QUICKSTART) -> list[dict[str, Any]]:
-    """Rows of kept results for a method over all personas."""
-    path = root / file
-    if not path.exists():
-        return []
-    content = read_json(path)
-    if not isinstance(content, list) or not all(isinstance(row, dict) and "metric" in row for row in content):
-        raise InputError("is not a results file", file=path, expected="a list of rows with a metric", got=content)
-    return [row for row in content if row.get("persona") == "all" and row.get("method") == method]
-
-
-def _quickstart_cells(root: Path, method: str) -> Row | None:
-    """What the quickstart found of a method, for the table of methods; None where it was not part of it."""
-    found = _headline(root, method) or _headline(root, method, PAPI)
-    if not found:
-        return None
-    figures = "; ".join(
-        f"{row['metric']} {figure(row.get('value'))} (base {figure(row.get('base_value'))})"
-        for row in found
-        if row["metric"] in {*QUICKSTART_FIGURES, *PAPI_FIGURES}
-    )
-    return figures or DASH, *_cost(found[0].get("seconds"), found[0].get("peak_memory_mb"), found[0].get("commit"))
-
-
-def _character_cells(root: Path, method: str) -> Row:
-    """What the characters' examination found of a method; dashes where there is nothing."""
-    found = figures_of(root / CHARACTERS)
-    if f"{CHARACTER_COMPARED[0]}_{method}" not in found:
-        return (DASH,) * 4
-    figures = "; ".join(
-        f"{name} {figure(found[f'{name}_{method}'])} (base {figure(found.get(f'{name}_none'))})"
-        for name in CHARACTER_COMPARED
-    )
-    return figures, *_cost(found.get(f"seconds_{method}"), found.get(f"peak_memory_mb_{method}"), found.get("commit"))
-
-
-def _cost(seconds: Any, megabytes: Any, commit: Any) -> Row:
-    return figure(seconds), figure(megabytes), str(commit or DASH)[:8]
 
 
 def _origin(rows: Any, records: str = "held-out topics") -> str:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.readme import MATRIX, PICTURES, QUICKSTART, REPOSITORY
+from benchmarks.committed import MATRIX, PICTURES, QUICKSTART, REPOSITORY
 from files.atomic import atomic_write_bytes, write_json
 from files.errors import exit_on_input_error
 from metrics.result_rows import ResultRow, find_results, read_results

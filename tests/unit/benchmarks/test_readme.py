@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.readme import CHARACTERS, COMPETENCE, MEND, PAPI, QUICKSTART, filled, main
+from benchmarks.committed import CHARACTERS, COMPETENCE, MATRIX, MEND, PAPI, QUICKSTART
+from benchmarks.readme import filled, main
 from files.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -47,7 +48,7 @@ def test_figures_come_from_the_files_and_missing_ones_are_dashes(root):
     assert "| `edit_success` | 0.500 | 0.710 [0.690, 0.730] |" in text
     assert "| `drawdown` | - | - |" in text
     assert "100 held-out topics, seed 1, commit 01234567." in text
-    assert "edit_success 0.710 (base 0.500) | 31.500 | 512 | 01234567 |" in text
+    assert "edit_success 0.710 [0.690, 0.730] (base 0.500) | 31.500 | 512 | 01234567 |" in text
     assert "| Novel | another | `configs/novel/quickstart.yaml` | - | - | - | - |" in text
     assert "| `topic_named` | 0.950 [0.930, 0.970] |" in text
     assert "| `neutral` | 0.400 to 0.600 |" in text
@@ -83,6 +84,29 @@ def test_the_characters_stand_in_a_table_and_in_that_of_methods(tmp_path):
     assert "fact_accuracy 0.500 (base 0.300); stage_preference 0.500 (base 0.300) | 21.500 | 512 | abc |" in text
 
 
+def test_figures_of_the_matrix_stand_in_both_tables_of_methods(tmp_path):
+    cost = {"persona": "all", "seconds": 16.5, "peak_memory_mb": 900, "commit": "abc", "base_value": 0.0}
+    ends = {"ci_low": 0.9, "ci_high": 0.95}
+    rows = [
+        {"benchmark": "personality_bench", "method": "npti", "metric": "trait_expression", "value": 0.92} | ends,
+        {"benchmark": "trait", "method": "npti", "metric": "trait_score_range", "value": 90.0},
+        {"benchmark": "personality_edit", "method": "npti", "metric": "trait_expression", "value": 0.4},
+        {"benchmark": "papi", "method": "ike", "metric": "alignment_error", "value": 2.5},
+    ]
+    _write(tmp_path, MATRIX, [row | cost for row in rows])
+    head = "| a | b | c |\n|---|---|---|\n"
+    blocks = (
+        f"<!-- figures:methods -->\n{head}| NPTI | a paper | `configs/npti/a.yaml` |\n<!-- /figures:methods -->\n"
+        f"<!-- figures:prompts -->\n{head}| `ike` | shows examples |\n<!-- /figures:prompts -->"
+    )
+    text = filled(blocks, tmp_path)
+    shown = "trait_expression 0.920 [0.900, 0.950] (base 0.000); trait_score_range 90.000 (base 0.000)"
+    assert f"`configs/npti/a.yaml` | {shown} | 16.500 | 900 | abc |" in text and "0.4" not in text
+    assert "| `ike` | shows examples | alignment_error 2.500 (base 0.000) |" in text
+    assert "`trait_score_range`: trait score under a high level minus that under a low one (trait, higher" in text
+    assert filled(text, tmp_path) == text
+
+
 def test_writing_twice_changes_nothing_more(root):
     assert main(["--root", str(root), "--check"]) == 1
     assert main(["--root", str(root)]) == 0
@@ -113,7 +137,7 @@ def test_results_of_people_are_kept_and_shown(root, tmp_path_factory):
     main(["--root", str(root), "--papi", str(run)])
     assert json.loads((root / PAPI).read_text()) == rows
     assert "| `pas` | 6.500 [6.000, 7.000] | - |" in readme.read_text()
-    assert "alignment_error 6.500 (base 10.000)" in readme.read_text()
+    assert "alignment_error 6.500 [6.000, 7.000] (base 10.000)" in readme.read_text()
 
 
 @pytest.mark.parametrize(
@@ -122,6 +146,7 @@ def test_results_of_people_are_kept_and_shown(root, tmp_path_factory):
         ("<!-- figures:novel --><!-- /figures:novel -->", "is no block of figures"),
         ("<!-- figures:quickstart -->", "is not closed"),
         ("<!-- figures:methods -->\n| a |\n|---|\n| MEND |\n<!-- /figures:methods -->", "has no configuration"),
+        ("<!-- figures:prompts -->\n| a |\n|---|\n| IKE |\n<!-- /figures:prompts -->", "has no method"),
     ],
 )
 def test_a_faulty_readme_is_named(tmp_path, text, message):

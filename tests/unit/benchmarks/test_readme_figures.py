@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from benchmarks.readme import MATRIX, PICTURES, filled
+from benchmarks.committed import MATRIX, PICTURES
+from benchmarks.readme import filled
 from benchmarks.readme_figures import main
 from files.errors import InputError
 from tests.unit.report.results import by_trait, figure, strengths, write_run
