@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+
+from benchmarks.figures import CLOCKS
 
 # The first batches ask for memory and load what is loaded at first use.
 WARM_UP = 1
@@ -20,6 +21,7 @@ class Beside(Callback):
 
     Args:
         begin: Builds the reference from the module before its first batch; what it returns is called with each batch.
+        clock: A name in `CLOCKS`.
 
     Attributes:
         seconds: For each batch after the first ones the time of ours and of the reference.
@@ -27,8 +29,9 @@ class Beside(Callback):
         first: What our module and the reference returned for the very first batch.
     """
 
-    def __init__(self, begin: Callable[[Any], Callable[[Any], float]]) -> None:
+    def __init__(self, begin: Callable[[Any], Callable[[Any], float]], clock: str = "wall") -> None:
         self.begin = begin
+        self.clock = CLOCKS[clock]
         self.seconds: list[tuple[float, float]] = []
         self.counted: list[float] = []
         self.first: tuple[Any, float] | None = None
@@ -41,7 +44,7 @@ class Beside(Callback):
 
     def on_train_batch_start(self, *arguments: Any) -> None:  # noqa: ARG002
         """Begin to count."""
-        self._started = time.perf_counter()
+        self._started = self.clock()
 
     def on_train_batch_end(
         self,
@@ -52,7 +55,7 @@ class Beside(Callback):
         batch_idx: int,
     ) -> None:
         """Stop counting, and give the batch to the reference."""
-        middle = time.perf_counter()
+        middle = self.clock()
         if self._reference is None:
             raise RuntimeError("the training has not begun")
         with torch.enable_grad():
@@ -60,7 +63,7 @@ class Beside(Callback):
         if self.first is None:
             self.first = outputs, found
         if batch_idx >= WARM_UP:
-            self.seconds.append((middle - self._started, time.perf_counter() - middle))
+            self.seconds.append((middle - self._started, self.clock() - middle))
             self.counted.append(found)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
 import platform
 import statistics
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from files.atomic import write_json
 from files.provenance import commit_hash, library_versions
 
 _CONFIDENCE = 0.95
+Clock = Callable[[], float]
+CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def median_interval(values: Sequence[float], confidence: float = _CONFIDENCE) -> list[float]:
@@ -57,6 +61,26 @@ def with_interval(name: str, values: Sequence[float], shift: float = 0.0) -> dic
     """
     moved = [value + shift for value in values]
     return {name: statistics.median(moved), f"{name}_ci": median_interval(moved)}
+
+
+def options_of(module: str, docstring: str | None, result: Path, arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line of a benchmark of times.
+
+    Args:
+        module: Its name.
+        docstring: What it says of itself.
+        result: Where its figures go.
+        arguments: What was given.
+
+    Returns:
+        `output`, a path, and `clock`, a name in `CLOCKS`.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=(docstring or "").split("\n\n")[0])
+    parser.add_argument("--output", type=Path, default=result, help="where the figures go (default: %(default)s)")
+    parser.add_argument(
+        "--clock", choices=sorted(CLOCKS), default="wall", help="cpu: seconds of the processor, where others work too"
+    )
+    return parser.parse_args(list(arguments))
 
 
 def machine() -> dict[str, Any]:

@@ -7,8 +7,8 @@
 - `<method>_ratio`: memory at the last step over that at the 100th; 1 is flat
 
 The trainings are those of `train.py`, with their logger and a checkpoint every 250 steps, on a random model of two
-layers, so that whatever a step leaves behind shows beside little else. Each is a process of its own, whose allocator
-gives freed memory back to the system.
+layers, so that whatever a step leaves behind shows beside little else; MEND's are edits of a hundred topics. Each is a
+process of its own, whose allocator gives freed memory back to the system.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ RESULT = Path(__file__).with_name("long_runs.json")
 TOKENIZER, EDITS = "assets/tiny-ocean", "assets/data/personality_edit"
 METHODS = ("sft", "mend")
 STEPS, FIRST, EVERY, SAVED = 1000, 100, 50, 250
+# Texts are cut into tokens when they are first needed, and kept; of so few topics, all are before the steps that count.
+TOPICS = 100
 
 
 class Memory(Callback):
@@ -80,7 +82,7 @@ def method_of(name: str, spec: LMSpec, steps: int) -> tuple[LightningModule, Lig
         return SFTModule(spec), data
     network = TransformOptions(rank=16)
     module = MENDModule(spec, layers=[1], weights=["attention_out"], transform=network, learning_rate=1e-5)
-    return module, EditDataModule(spec, EDITS, batch_size=2, train_opinions=1, seed=1)
+    return module, EditDataModule(spec, EDITS, batch_size=2, train_opinions=1, limit=TOPICS, seed=1)
 
 
 def held(name: str, steps: int = STEPS, every: int = EVERY) -> dict[int, float]:

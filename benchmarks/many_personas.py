@@ -15,7 +15,6 @@ A persona shifts 24 attention heads at the last token, as PAS does. The model ha
 
 from __future__ import annotations
 
-import argparse
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -27,7 +26,7 @@ from rich.progress import track
 from torch import Tensor
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from benchmarks.figures import keep, with_interval
+from benchmarks.figures import CLOCKS, keep, options_of, with_interval
 from benchmarks.mend import seconds
 from interventions.applied import applied
 from interventions.heads import ShiftHeads
@@ -77,24 +76,26 @@ class Contest:
         return output[:, prompts.shape[1] :]
 
 
-def measured(contest: Contest, rounds: int = ROUNDS, alone: int = ALONE) -> dict[str, Any]:
+def measured(contest: Contest, rounds: int = ROUNDS, alone: int = ALONE, clock: str = "wall") -> dict[str, Any]:
     """All figures.
 
     Args:
         contest: Model, prompts and personas.
         rounds: How often everything is timed.
         alone: How many answers are written alone; their time is taken in proportion.
+        clock: A name in `CLOCKS`.
     """
+    tick = CLOCKS[clock]
     everybody, singles = list(range(contest.personas)), list(range(0, contest.personas, contest.personas // alone))
     together = contest.generate(everybody, everybody)  # once outside of the figures, so that all memory is there
     same = [torch.equal(contest.generate([row], [row])[0], together[row]) for row in singles]
     times = [
         (
-            seconds(lambda: contest.generate(everybody, None)),
-            seconds(lambda: contest.generate(everybody, [0] * contest.personas)),
-            seconds(lambda: contest.generate(everybody, everybody)),
-            seconds(lambda: [contest.generate([row], None) for row in singles]),
-            seconds(lambda: [contest.generate([row], [row]) for row in singles]),
+            seconds(lambda: contest.generate(everybody, None), tick),
+            seconds(lambda: contest.generate(everybody, [0] * contest.personas), tick),
+            seconds(lambda: contest.generate(everybody, everybody), tick),
+            seconds(lambda: [contest.generate([row], None) for row in singles], tick),
+            seconds(lambda: [contest.generate([row], [row]) for row in singles], tick),
         )
         for _ in track(range(rounds), "rounds of generation", console=Console(stderr=True))
     ]
@@ -106,6 +107,7 @@ def measured(contest: Contest, rounds: int = ROUNDS, alone: int = ALONE) -> dict
         **with_interval("separate_speedup", [steered * share / many for _, _, many, _, steered in times]),
         **with_interval("tokens_per_second", [together.numel() / many for _, _, many, _, _ in times]),
         "same_answers": sum(same) / len(same),
+        "clock": clock,
         "personas": contest.personas,
         "parameters": sum(parameter.numel() for parameter in contest.model.parameters()),
     }
@@ -113,12 +115,8 @@ def measured(contest: Contest, rounds: int = ROUNDS, alone: int = ALONE) -> dict
 
 def main(arguments: list[str]) -> None:
     """Run the benchmark, print its figures and write them down."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.many_personas", description=(__doc__ or "").split("\n\n")[0]
-    )
-    parser.add_argument("--output", type=Path, default=RESULT, help="where the figures go (default: %(default)s)")
-    options = parser.parse_args(arguments)
-    keep(options.output, measured(Contest()), Console(stderr=True))
+    options = options_of("benchmarks.many_personas", __doc__, RESULT, arguments)
+    keep(options.output, measured(Contest(), clock=options.clock), Console(stderr=True))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ the library's sampling and its cache, reads each alone, and computes all logits.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.beside import Beside, bare_trainer
-from benchmarks.figures import keep, with_interval
+from benchmarks.figures import keep, options_of, with_interval
 from benchmarks.plain_ppo import PlainPPO
 from benchmarks.training_data import conversations
 from datamodules.prompts import PromptDataModule
@@ -64,13 +63,16 @@ class Watched(PPOModule):
         return self.experience, means
 
 
-def compared(rounds: int = ROUNDS, prompts: int = PROMPTS, new_tokens: int = NEW_TOKENS) -> dict[str, Any]:
+def compared(
+    rounds: int = ROUNDS, prompts: int = PROMPTS, new_tokens: int = NEW_TOKENS, clock: str = "wall"
+) -> dict[str, Any]:
     """Train for a few rounds on both sides.
 
     Args:
         rounds: How many are measured.
         prompts: Of each.
         new_tokens: Longest answer.
+        clock: A name in `CLOCKS`.
 
     Returns:
         The figures.
@@ -98,7 +100,7 @@ def compared(rounds: int = ROUNDS, prompts: int = PROMPTS, new_tokens: int = NEW
 
         return step
 
-    beside = Beside(begin)
+    beside = Beside(begin, clock)
     with tempfile.TemporaryDirectory() as folder:
         chats = conversations(load_tokenizer(spec), prompts * (rounds + 1))
         file = Path(folder, "prompts.jsonl")
@@ -114,18 +116,15 @@ def compared(rounds: int = ROUNDS, prompts: int = PROMPTS, new_tokens: int = NEW
         **with_interval("tokens_per_second", [mine for mine, _ in rates]),
         **with_interval("tokens_per_second_plain", [theirs for _, theirs in rates]),
         "max_log_prob_diff": differences[0],
+        "clock": clock,
     }
 
 
 def main(arguments: list[str]) -> None:
     """Run the benchmark, print its figures and write them down."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.ppo_rounds", description=(__doc__ or "").split("\n\n")[0]
-    )
-    parser.add_argument("--output", type=Path, default=RESULT, help="where the figures go (default: %(default)s)")
-    options = parser.parse_args(arguments)
+    options = options_of("benchmarks.ppo_rounds", __doc__, RESULT, arguments)
     warnings.filterwarnings("ignore", module="lightning")
-    keep(options.output, compared(), Console(stderr=True))
+    keep(options.output, compared(clock=options.clock), Console(stderr=True))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ out. Neither side counts the preparation of chats.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,7 +28,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.optim import Adam
 
 from benchmarks.beside import Beside, bare_trainer
-from benchmarks.figures import keep, with_interval
+from benchmarks.figures import keep, options_of, with_interval
 from datamodules.corpus import CorpusDataModule
 from lightning_modules.sae import SAEModule
 from lm.loading import LMSpec
@@ -108,7 +107,9 @@ class PlainSAE:
         return float(loss.detach())
 
 
-def compared(model: str = MODEL, batches: int = BATCHES, tokens: int = TOKENS, features: int = FEATURES) -> Beside:
+def compared(
+    model: str = MODEL, batches: int = BATCHES, tokens: int = TOKENS, features: int = FEATURES, clock: str = "wall"
+) -> Beside:
     """Train for a few batches on both sides.
 
     Args:
@@ -116,6 +117,7 @@ def compared(model: str = MODEL, batches: int = BATCHES, tokens: int = TOKENS, f
         batches: How many are measured.
         tokens: Of a batch, with what fills rows up.
         features: Of the autoencoder.
+        clock: A name in `CLOCKS`.
     """
     spec = LMSpec(model)
     counted: list[int] = []
@@ -129,7 +131,7 @@ def compared(model: str = MODEL, batches: int = BATCHES, tokens: int = TOKENS, f
 
         return step
 
-    beside = Beside(begin)
+    beside = Beside(begin, clock)
     data = CorpusDataModule(
         spec, batches=batches + 1, tokens_per_batch=tokens, widths=[128, 256, 512, 1024], window=512, seed=1,
         num_workers=0,
@@ -143,13 +145,9 @@ def compared(model: str = MODEL, batches: int = BATCHES, tokens: int = TOKENS, f
 
 def main(arguments: list[str]) -> None:
     """Run the benchmark, print its figures and write them down."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.sae_steps", description=(__doc__ or "").split("\n\n")[0]
-    )
-    parser.add_argument("--output", type=Path, default=RESULT, help="where the figures go (default: %(default)s)")
-    options = parser.parse_args(arguments)
+    options = options_of("benchmarks.sae_steps", __doc__, RESULT, arguments)
     warnings.filterwarnings("ignore", module="lightning")
-    found = compared()
+    found = compared(clock=options.clock)
     if found.first is None:
         raise RuntimeError("no batch was trained on")
     ours, plain = zip(*found.seconds, strict=True)
@@ -159,6 +157,7 @@ def main(arguments: list[str]) -> None:
         "tokens_per_second": tokens / sum(ours),
         "tokens_per_second_plain": tokens / sum(plain),
         "max_loss_diff": abs(float(found.first[0]["loss"]) - found.first[1]),
+        "clock": options.clock,
     }
     keep(options.output, figures, Console(stderr=True))
 

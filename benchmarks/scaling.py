@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.figures import keep, with_interval
+from benchmarks.figures import CLOCKS, keep, with_interval
 from benchmarks.mend import seconds
 from benchmarks.scaling_work import CURVES, Curve
 
@@ -39,13 +39,13 @@ def slope(sizes: list[int], times: list[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
 
 
-def times_of(curve: Curve) -> list[list[float]]:
-    """Seconds of every size, a list for each round; each size is done once before, uncounted."""
+def times_of(curve: Curve, clock: str = "wall") -> list[list[float]]:
+    """Seconds of every size by a clock, a list for each round; each size is done once before, uncounted."""
     works = {size: curve.work(size) for size in curve.sizes}
     for work in works.values():
         work()
     rounds = track(range(curve.rounds), curve.name, console=Console(stderr=True))
-    return [[seconds(works[size]) for size in curve.sizes] for _ in rounds]
+    return [[seconds(works[size], CLOCKS[clock]) for size in curve.sizes] for _ in rounds]
 
 
 def figures_of_curve(curve: Curve, rounds: list[list[float]]) -> dict[str, Any]:
@@ -70,14 +70,17 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--only", choices=sorted(CURVES), help="measure one curve and print it; writes nothing")
     parser.add_argument("--output", type=Path, default=RESULT, help="where the figures go (default: %(default)s)")
+    parser.add_argument(
+        "--clock", choices=sorted(CLOCKS), default="wall", help="cpu: seconds of the processor, where others work too"
+    )
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
     figures: dict[str, Any] = {}
     for name, curve in CURVES.items():
         if options.only in (None, name):
-            figures |= figures_of_curve(curve, times_of(curve))
+            figures |= figures_of_curve(curve, times_of(curve, options.clock))
     if options.only is None:
-        keep(options.output, figures, console)
+        keep(options.output, {**figures, "clock": options.clock}, console)
     else:
         console.print(figures)
 

@@ -19,8 +19,9 @@ from transformers import (
 
 from files.errors import InputError
 from lm.chat import Chat, encode_prompts
+from lm.growing_cache import growing_cache
 from lm.limits import check_length
-from lm.passes import ForwardRows, Steering, evaluating, padded
+from lm.passes import CACHE, ForwardRows, Steering, evaluating, padded
 from lm.sampling import RowSampler, draw_tokens, row_uniforms
 from lm.template import ROLES, answer_separator, closing_token
 
@@ -147,6 +148,7 @@ def generate_ids(
                 output = inner.generate(
                     input_ids=ids,
                     attention_mask=mask,
+                    **({CACHE: growing_cache(inner)} if cached else {}),
                     logits_processor=LogitsProcessorList([sampler] if temperature > 0 else []),
                     stopping_criteria=StoppingCriteriaList(
                         [*watched, *([NextTurn(tokenizer, ids.shape[1])] if tokenizer.chat_template is None else [])]

@@ -20,7 +20,8 @@ def test_a_plain_round_of_ppo_judges_answers_alike():
 
 
 def test_figures_are_written_with_where_they_come_from(tmp_path, monkeypatch):
-    monkeypatch.setattr(ppo_rounds, "compared", lambda: {"speedup": 2.0})
-    ppo_rounds.main(["--output", str(tmp_path / "ppo.json")])
+    monkeypatch.setattr(ppo_rounds, "compared", lambda clock: {"speedup": 2.0, "clock": clock})
+    ppo_rounds.main(["--output", str(tmp_path / "ppo.json"), "--clock", "cpu"])
     figures = json.loads((tmp_path / "ppo.json").read_text())
-    assert figures["speedup"] == 2.0 and {"threads", "versions", "commit", "processor", "cores"} <= figures.keys()
+    assert (figures["speedup"], figures["clock"]) == (2.0, "cpu")
+    assert {"threads", "versions", "commit", "processor", "cores"} <= figures.keys()
