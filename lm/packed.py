@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
+from lm.growing_cache import cache_after
 from lm.passes import CACHE, ForwardRows, States, states_of
 
 SHARED = -1
@@ -112,7 +113,7 @@ def run_packed(
             position_ids=place.unsqueeze(0),
             use_cache=True,
             logits_to_keep=starts + lengths - 1,
-            **{CACHE: DynamicCache(before.states) if before.states else DynamicCache()},
+            **{CACHE: cache_after(before.states)},
         )
     return output.logits[0], Packed(states_of(output), everybody)
 

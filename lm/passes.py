@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from lm.growing_cache import cache_after
 
 # Keys and values of every layer, each (B, heads, T, head_dim).
 States = list[tuple[Tensor, Tensor]]
@@ -106,9 +108,8 @@ def forward(model: PreTrainedModel, rows: Rows, steering: Steering | None, last_
     mask = rows.mask if rows.past_mask is None else torch.cat([rows.past_mask, rows.mask], dim=1)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -rows.ids.shape[1] :]
     answer_mask = rows.mask.bool() & rows.is_answer
-    # Without a configuration the cache keeps every token of sliding-window layers too, so that it can be cut anywhere;
-    # the window itself is in the attention mask.
-    cache = DynamicCache(rows.past) if rows.past else DynamicCache()
+    # It keeps every token of sliding-window layers too; the window itself is in the attention mask.
+    cache = cache_after(rows.past or [])
     described = ForwardRows(rows.keys, mask, answer_mask, rows.closes_prompt)
     with steering.enter(described) if steering else nullcontext():
         output = model(

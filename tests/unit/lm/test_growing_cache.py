@@ -5,12 +5,18 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from lm.growing_cache import ROOM, GrowingLayer, growing_cache
+from lm.growing_cache import ROOM, GrowingLayer, cache_after, growing_cache
 from tests.models import random_model
 
 
 def states(tokens, rows=2, seed=0):
     return torch.randn(rows, 3, tokens, 4, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(autouse=True)
+def without_gradients():
+    with torch.no_grad():
+        yield
 
 
 @pytest.mark.parametrize("tokens", [[5, *[1] * (ROOM + 3)], [1, ROOM, 2 * ROOM, 1, 1]])
@@ -40,6 +46,28 @@ def test_rows_may_be_cut_chosen_and_put_in_order(change):
         new = states(1, rows, seed)
         for found, expected in zip(ours.update(new, -new), theirs.update(new, -new), strict=True):
             assert torch.equal(found, expected)
+
+
+def test_states_that_it_begins_with_are_left_as_they_are():
+    keys, values = states(4), states(4, seed=1)
+    kept = keys.clone()
+    held = [(keys.expand(2, -1, -1, -1), values)]
+    for seed in (2, 3):  # a second pass after the same states
+        layer = cache_after(held).layers[0]
+        assert layer.keys.data_ptr() == keys.data_ptr()
+        found, _ = layer.update(states(3, seed=seed), states(3, seed=seed))
+        assert torch.equal(found, torch.cat([keys, states(3, seed=seed)], dim=-2))
+    assert torch.equal(keys, kept) and not cache_after([]).layers
+
+
+def test_gradients_pass_through():
+    new = states(2).requires_grad_()
+    with torch.enable_grad():
+        layer = cache_after([(states(3), states(3))]).layers[0]
+        for _ in range(2):
+            found, _ = layer.update(new, new)
+        found.sum().backward()
+    assert torch.equal(new.grad, torch.full_like(new, 2.0))
 
 
 @pytest.mark.parametrize("arch", ["llama", "gpt2", "gemma2"])
