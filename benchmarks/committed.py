@@ -17,6 +17,7 @@ COMPETENCE = Path("assets/tiny-ocean/competence.json")
 MEND = Path("benchmarks/mend.json")
 PAS = Path("benchmarks/pas.json")
 TRAIN = Path("benchmarks/train.json")
+BENCHMARKS = Path("benchmarks/results.json")
 PROCESSES = Path("benchmarks/processes.json")
 PICTURES = Path("assets/figures")
 

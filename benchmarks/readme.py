@@ -27,6 +27,7 @@ from benchmarks.committed import (
     headline,
 )
 from benchmarks.readme_methods import methods_block, prompts_block
+from benchmarks.readme_speed import speed_block
 from benchmarks.readme_tables import figure, figure_of, figures_of, flat_table, table, with_interval
 from files.atomic import atomic_write_text, write_json
 from files.errors import InputError, exit_on_input_error
@@ -205,6 +206,7 @@ BLOCKS: dict[str, Block] = {
     "bench-mend": mend_block,
     "bench-pas": pas_block,
     "bench-train": train_block,
+    "bench-all": speed_block,
     "processes": processes_block,
     "characters": characters_block,
 }

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from benchmarks import figures, results
+from benchmarks.readme_speed import speed_block
 
 
 def write(folder, **files):
@@ -42,6 +43,15 @@ def test_what_is_missed_or_missing_ends_with_code_1(tmp_path, capsys, speedup, m
     assert not any("/" in str(value) for name, value in written.items() if name not in ("commit", "versions"))
     said = capsys.readouterr().out
     assert "mend_memory_ratio" in said and ("missed" in said) == bool(counts[1])
+
+
+def test_the_readme_shows_joined_figures_and_names_what_is_missed(tmp_path):
+    (tmp_path / "benchmarks").mkdir()
+    assert speed_block(tmp_path, "") == "No results are committed yet."
+    write(tmp_path / "benchmarks", results={"sae_speedup": 1.25, "sae_speedup_ci": [1.0, 1.5], "mend_speedup": 1.2})
+    said = speed_block(tmp_path, "")
+    assert "| `sae_speedup` | 1.250 [1.000, 1.500] |" in said and "| `scaling_people_slope` | - |" in said
+    assert "missed: `mend_speedup` (>= 1.5); unmeasured: `mend_memory_ratio` (<= 0.25)" in said
 
 
 def test_every_bar_is_of_a_part_and_named_once():
