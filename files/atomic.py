@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from files.errors import InputError
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp", re.DOTALL)
 
 
 def atomic_write_bytes(path: str | Path, content: bytes) -> Path:
@@ -120,6 +123,23 @@ def write_json(path: str | Path, content: Any) -> Path:
     }
     """
     return atomic_write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def remove_half_written(folder: str | Path) -> None:
+    """Remove what writers that were killed in the middle have left in a folder; nobody may be writing there.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in (".last.ckpt.0123456789ab.tmp", "last.ckpt", ".mine.tmp"):
+    ...         _ = Path(folder, name).write_text("x")
+    ...     remove_half_written(folder)
+    ...     sorted(item.name for item in Path(folder).iterdir())
+    ['.mine.tmp', 'last.ckpt']
+    """
+    for file in Path(folder).glob(".*.tmp"):
+        if _TEMPORARY.fullmatch(file.name) and file.is_file():
+            with suppress(OSError):
+                file.unlink()
 
 
 def ensure_writable_folder(path: str | Path) -> Path:

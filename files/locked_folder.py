@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from files.atomic import ensure_writable_folder
+from files.atomic import ensure_writable_folder, remove_half_written
 from files.errors import InputError
 
 try:
@@ -21,7 +21,8 @@ def locked_folder(path: str | Path, option: str = "--trainer.default_root_dir", 
     """A folder that is made if it is missing, and held against any other run inside the block.
 
     The system itself keeps the lock, on the folder and not in a file, and drops it with the process: a killed run
-    leaves nothing behind that could block the next one. File systems without locks are used without.
+    leaves nothing behind that could block the next one. File systems without locks are used without. What a killed run
+    was writing, in the folder or in those directly below it, is removed.
 
     Args:
         path: The folder.
@@ -53,6 +54,8 @@ def locked_folder(path: str | Path, option: str = "--trainer.default_root_dir", 
             raise
         if lock and fcntl is not None:
             handle = _held(folder, option)
+        if handle is not None:
+            _tidy(folder)
         yield folder
     finally:
         if handle is not None and handle in _handles:
@@ -61,6 +64,21 @@ def locked_folder(path: str | Path, option: str = "--trainer.default_root_dir", 
         for one in made:
             with suppress(OSError):  # it is in use by now
                 one.rmdir()
+
+
+def _tidy(folder: Path) -> None:
+    """Remove half-written files; folders below that another run holds are left alone."""
+    remove_half_written(folder)
+    for below in folder.iterdir():
+        if not below.is_dir() or below.is_symlink():
+            continue
+        with suppress(OSError):
+            handle = os.open(below, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove_half_written(below)
+            finally:
+                os.close(handle)
 
 
 def _held(folder: Path, option: str) -> int | None:

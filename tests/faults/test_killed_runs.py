@@ -1,6 +1,7 @@
 """A quickstart's training, killed at random moments and started again, ends with the same weights, bit for bit.
 
-`make faults` (`FAULTS=full`) kills every shipped quickstart twenty times (KILLS); the suite kills a short one twice.
+`make faults` (`FAULTS=full`) kills one quickstart five times as it is shipped, and each of them twenty times (KILLS)
+with checkpoints ten times as often; the suite kills a short one twice.
 """
 
 import json
@@ -10,13 +11,15 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 import yaml
 
+from tests.faults.commands import files_in
 from tests.faults.progress import steps_taken
 from tests.faults.tally import FULL
 
@@ -26,6 +29,10 @@ SEED = 20240229
 KILLS = int(os.environ.get("KILLS", "20"))
 # What must have been trained before, in the same place.
 BEFORE = {"mend": (), "pas": (), "sae": (), "classifier": (), "sft": (), "dpo": ("sft",), "ppo": ("sft", "dpo")}
+CHARACTERS = ("sft", "dpo", "ppo")
+# Where a start must do everything again, fewer people are learnt, in as many batches.
+FEWER = {"pas": ("--data.init_args.people", "10", "--data.init_args.batch_size", "2")}
+OFTEN = 10
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,8 @@ SHORT = (
 def form():
     if not FULL:
         return Form(2, 9, SHORT)
-    return Form(KILLS, yaml.safe_load((REPOSITORY / RECIPE).read_text(encoding="utf-8"))["trainer"]["max_steps"])
+    shipped = yaml.safe_load((REPOSITORY / RECIPE).read_text(encoding="utf-8"))
+    return Form(min(KILLS, 5), shipped["trainer"]["max_steps"])
 
 
 def command(root, progress, options):
@@ -143,12 +151,66 @@ def assert_same_training(straight, killed, steps):
         assert_same(second[part], first[part], part)
 
 
-def whole_run(recipe, root, place):
-    """The command of a quickstart as shipped, in a folder whose `runs` hold what was made before."""
+@dataclass(frozen=True)
+class Moment:
+    """When to kill a start of a run.
+
+    Attributes:
+        step: After how many steps at the earliest (see `Progress`).
+        kind: While it loads, in a step, or while a checkpoint is half written.
+        share: Of the time that loading, or a step, takes.
+    """
+
+    step: int
+    kind: Literal["loading", "step", "writing"]
+    share: float
+
+
+@dataclass(frozen=True)
+class Lasted:
+    """How long a run took.
+
+    Attributes:
+        loading: Seconds until its first step.
+        step: Mean seconds from one step on.
+        last: The number of the last step, counted from 0.
+    """
+
+    loading: float
+    step: float
+    last: int
+
+
+def moments_of(last, count, draw):
+    """Random moments of a run, in order: each start goes on where the one before was killed.
+
+    A sixth of them fall while it loads, a sixth while a checkpoint is written, and one while the last one is.
+    """
+    few = max(1, count // 6)
+    kinds = ["loading"] * few + ["writing"] * few + ["step"] * (count - 2 * few - 1)
+    drawn = [Moment(draw.randrange(last), kind, draw.random()) for kind in kinds]
+    return [*sorted(drawn, key=lambda moment: moment.step), Moment(last, "writing", 0)]
+
+
+def callbacks_of(recipe, progress):
+    """The callbacks of a recipe, with checkpoints more often, so that twenty starts do not do most steps again."""
+    settings = yaml.safe_load((REPOSITORY / "configs" / recipe / "quickstart.yaml").read_text(encoding="utf-8"))
+    callbacks = settings["trainer"]["callbacks"]
+    for callback in callbacks:
+        if "every_n_train_steps" in callback.get("init_args", {}):
+            callback["init_args"]["every_n_train_steps"] //= OFTEN
+    shown = {"file": str(progress), "unit": "batches" if recipe in FEWER else "steps"}
+    return json.dumps([*callbacks, {"class_path": "tests.faults.progress.Progress", "init_args": shown}])
+
+
+def whole_run(recipe, root, place, progress):
+    """A quickstart in a folder whose `runs` hold what was made before."""
     config = REPOSITORY / "configs" / recipe / "quickstart.yaml"
     given = ("fit", "--config", config, "--trainer.default_root_dir", root, "--trainer.enable_progress_bar", "false")
+    more = (*FEWER.get(recipe, ()), "--trainer.accelerator", "cpu", "--trainer.callbacks")
+    progress.unlink(missing_ok=True)
     return subprocess.Popen(
-        [sys.executable, REPOSITORY / "train.py", *given],
+        [sys.executable, REPOSITORY / "train.py", *given, *more, callbacks_of(recipe, progress)],
         cwd=place,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -156,36 +218,76 @@ def whole_run(recipe, root, place):
     )
 
 
+def straight_run(recipe, place):
+    """The folder of a run that nobody touches, and how long it took; made once, after those that it needs."""
+    if recipe in CHARACTERS and not (place / "runs" / "annotation").is_dir():
+        subprocess.run([sys.executable, REPOSITORY / "annotate.py", "quickstart"], cwd=place, check=True)
+    for earlier in BEFORE[recipe]:
+        straight_run(earlier, place)
+    root, note, progress = place / "runs" / recipe, place / f"{recipe}.json", place / "straight.progress"
+    if not note.is_file():
+        begun = time.monotonic()
+        running = whole_run(recipe, root, place, progress)
+        while running.poll() is None and not progress.is_file():
+            time.sleep(0.05)
+        loading = time.monotonic() - begun
+        ended(running)
+        last = steps_taken(progress)
+        note.write_text(json.dumps(asdict(Lasted(loading, (time.monotonic() - begun - loading) / (last + 1), last))))
+    return root, Lasted(**json.loads(note.read_text()))
+
+
+def killed_in(moment, running, progress, folder, lasted):
+    """Kill a start; its exit code and what it said."""
+
+    def wait(going_on, seconds=float("inf")):
+        until = time.monotonic() + seconds
+        while running.poll() is None and time.monotonic() < until and going_on():
+            time.sleep(0.001)
+
+    if moment.kind == "loading":
+        wait(lambda: steps_taken(progress) < 0, moment.share * lasted.loading)
+    else:
+        wait(lambda: steps_taken(progress) < moment.step)
+        reached = steps_taken(progress)
+        if moment.kind == "step":
+            wait(lambda: steps_taken(progress) <= reached, moment.share * lasted.step)
+        else:
+            wait(lambda: not any(folder.glob(".*.tmp")))
+    running.send_signal(signal.SIGKILL)
+    _, said = running.communicate()
+    return running.returncode, said
+
+
+def written(root):
+    """What a run has left beside its checkpoints, its log and its settings, which name the folder."""
+    return {name for name in files_in(root) if name.split("/")[0] not in ("checkpoints", "tensorboard", "config.yaml")}
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Where quickstarts are trained, with the data of the characters."""
-    folder = tmp_path_factory.mktemp("quickstarts")
-    subprocess.run([sys.executable, REPOSITORY / "annotate.py", "quickstart"], cwd=folder, check=True)
-    return folder
+    """Where quickstarts are trained."""
+    return tmp_path_factory.mktemp("quickstarts")
 
 
 @pytest.mark.skipif(not FULL, reason="a quickstart takes minutes; the suite kills a short one")
 @pytest.mark.timeout(24 * 3600)
-@pytest.mark.parametrize("recipe", [name for name in BEFORE if name != "mend"])
+@pytest.mark.parametrize("recipe", BEFORE)
 def test_every_killed_quickstart_ends_with_the_same_weights(recipe, place, tally):
-    for earlier in BEFORE[recipe]:
-        if not (place / "runs" / earlier / "run.json").is_file():
-            ended(whole_run(earlier, f"runs/{earlier}", place))
-    straight, killed, draw = place / f"{recipe}-straight", place / f"{recipe}-killed", random.Random(SEED)
-    begun = time.monotonic()
-    ended(whole_run(recipe, straight, place))
-    lasted = time.monotonic() - begun
-    tally.of(f"kills of fit {recipe}")
-    for _ in range(KILLS):
-        running = whole_run(recipe, killed, place)
-        try:
-            running.communicate(timeout=draw.uniform(0, lasted))
-        except subprocess.TimeoutExpired:
-            running.kill()
-        running.communicate()
-        assert running.returncode in (0, -signal.SIGKILL)
-        tally.put_in()
-    ended(whole_run(recipe, killed, place))
-    steps = json.loads((straight / "run.json").read_text())["steps"]
-    assert_same_training(straight, killed, steps)
+    tally.of(f"kills of fit {recipe}").put_in(KILLS)
+    (straight, lasted), killed = straight_run(recipe, place), place / f"{recipe}-killed"
+    progress = place / "killed.progress"
+    for moment in moments_of(lasted.last, KILLS, random.Random(SEED)):
+        running = whole_run(recipe, killed, place, progress)
+        code, said = killed_in(moment, running, progress, killed / "checkpoints", lasted)
+        assert code == -signal.SIGKILL, f"{moment}: {said}"
+        note = killed / "run.json"
+        assert not note.is_file() or json.loads(note.read_text()) == {"finished": False}
+    ended(whole_run(recipe, killed, place, progress))
+    first, second = (json.loads((root / "run.json").read_text()) for root in (straight, killed))
+    assert first == second and first["finished"]
+    assert_same_training(straight, killed, first["steps"])
+    for name in written(straight):
+        assert (killed / name).read_bytes() == (straight / name).read_bytes(), name
+    assert written(killed) == written(straight)
     tally.stood(KILLS)

@@ -150,3 +150,20 @@ def test_a_second_run_in_a_folder_is_refused_and_a_killed_one_blocks_nothing(tin
     assert ended(train.main, fitting(tiny_lm_dir, data, root, *EVERY_STEP), capsys).code == 0
     with locked_folder(root):
         pass
+
+
+def test_what_a_killed_run_was_writing_is_removed_but_not_what_another_one_writes(tmp_path):
+    left = tmp_path / "checkpoints" / ".last.ckpt.0123456789ab.tmp"
+    busy = tmp_path / "other" / ".run.json.0123456789ab.tmp"
+    for file in (left, busy):
+        file.parent.mkdir()
+        file.write_text("half")
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, busy.parent], cwd=REPOSITORY, stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        busy.write_text("half")
+        with locked_folder(tmp_path):
+            assert files_in(tmp_path) == {str(busy.relative_to(tmp_path))}
+    finally:
+        holder.kill()
+        holder.communicate()
