@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 from annotation.further_commands import COMMANDS
 from annotation.options import SourceOptions, WriterOptions
 from files.locked_folder import locked_folder
+from files.parser_errors import PlainErrors
 
 # Their options are given flat, as --base_url and not --writer.base_url.
 _SHARED: dict[str, type] = {"sources": SourceOptions, "writer": WriterOptions}
@@ -42,14 +43,14 @@ def run(arguments: list[str]) -> None:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
+    parser = PlainErrors(
         prog="annotate.py",
         usage="python annotate.py COMMAND [--KEY VALUE ...]",
         description="Build the training data of a character (python annotate.py --help is a short page).",
     )
     commands = parser.add_subcommands()
     for name, command in COMMANDS.items():
-        own = ArgumentParser(
+        own = PlainErrors(
             usage=f"python annotate.py {name} [--config FILE] [--KEY VALUE ...]", description=_first_line(command)
         )
         own.add_argument("--config", action="config", help="a YAML file with any of the options")

@@ -26,8 +26,10 @@ from datamodules.side_questions import SideEffectSpec
 from files.assets import asset_path
 from files.atomic import write_json
 from files.locked_folder import locked_folder
+from files.parser_errors import PlainErrors
 from files.provenance import data_hash
 from files.readers import read_json
+from files.trainer_settings import check_seed, check_trainer, refused_by_lightning
 from files.yaml_files import check_settings_files
 from lightning_modules.base import HEADER
 from lightning_modules.evaluation import NO_METHOD, EvalModule
@@ -41,6 +43,10 @@ RESULTS, DONE = "results.json", "evaluation.json"
 # Two warnings of libraries about themselves: that arguments come from a list, and about a pytree class.
 for _own in ("LightningCLI's args parameter is intended", r"`isinstance\(treespec, LeafSpec\)` is deprecated"):
     warnings.filterwarnings("ignore", message=_own)
+
+
+class PlainParser(PlainErrors, LightningArgumentParser):
+    """Lightning's parser with errors in a few lines."""
 
 
 class EvalCLI(LightningCLI):
@@ -60,6 +66,7 @@ class EvalCLI(LightningCLI):
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
             save_config_callback=None,
+            parser_class=PlainParser,
             seed_everything_default=1,
             run=False,
             trainer_defaults={
@@ -115,11 +122,17 @@ class EvalCLI(LightningCLI):
         for target in ("model.init_args.seed", "data.init_args.seed"):
             parser.link_arguments("seed_everything", target, compute_fn=_seed)
 
+    def _set_seed(self) -> None:
+        """Set the seed, if it is one."""
+        check_seed(self._get(self.config, "seed_everything"))
+        super()._set_seed()
+
     def _parse_ckpt_path(self) -> None:
         """Leave the checkpoint alone: settings stored in it must not overrule the file and the command line."""
 
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder, and see that the checkpoint is one, before anything is loaded."""
+        check_trainer(self.config.trainer)
         if self.config.ckpt_path is None and self.config.trained_by is not None:
             self.config.ckpt_path = self.config.model.init_args.ckpt_path = last_checkpoint(self.config.trained_by)
         self.folder_given = self.config.trainer.default_root_dir is not None
@@ -145,7 +158,8 @@ class EvalCLI(LightningCLI):
         # the files first, so that the report can name them
         settings_file = self.parser.dump(self.config, skip_none=False)
         callbacks += [ResultsJson(settings_file), SampleGenerations(), Report()]
-        return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+        with refused_by_lightning(building=True):
+            return super().instantiate_trainer(callbacks=callbacks, **kwargs)
 
     @property
     def root(self) -> Path:
@@ -192,7 +206,8 @@ class EvalCLI(LightningCLI):
             if self.trainer.is_global_zero:
                 shutil.rmtree(root / LOGS, ignore_errors=True)
                 (root / DONE).unlink(missing_ok=True)
-            self.trainer.test(self.model, datamodule=data, verbose=False)
+            with refused_by_lightning(building=False):
+                self.trainer.test(self.model, datamodule=data, verbose=False)
             if self.trainer.is_global_zero:
                 write_json(root / DONE, {"key": self.key()})
 

@@ -21,6 +21,8 @@ from callbacks.resume import ExactResume
 from callbacks.run_folder import CONFIG_FILE, LOGS, RunFolder, WholeCheckpointIO, checkpoint_to_go_on_from
 from files.errors import InputError
 from files.locked_folder import locked_folder
+from files.parser_errors import PlainErrors
+from files.trainer_settings import check_seed, check_trainer, refused_by_lightning
 from files.yaml_files import check_settings_files, read_yaml
 from lightning_modules.base import PersonaModule
 from lightning_modules.checkpoint_file import OPTION, name_the_file
@@ -46,6 +48,10 @@ for _meant in (
 logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda line: "litlogger" not in line.getMessage())
 
 
+class PlainParser(PlainErrors, LightningArgumentParser):
+    """Lightning's parser with errors in a few lines."""
+
+
 class PersonaCLI(LightningCLI):
     """`fit` and `validate` of any module on any data module.
 
@@ -69,6 +75,7 @@ class PersonaCLI(LightningCLI):
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
             save_config_callback=None,
+            parser_class=PlainParser,
             seed_everything_default=1,
             trainer_defaults={"default_root_dir": DEFAULT_FOLDER, "use_distributed_sampler": False},
             parser_kwargs={name: {"usage": USAGE.format(name)} for name in ("fit", "validate")},
@@ -94,12 +101,18 @@ class PersonaCLI(LightningCLI):
             "is replaced. never: start over in any case.",
         )
 
+    def _set_seed(self) -> None:
+        """Set the seed, if it is one."""
+        check_seed(self._get(self.config, "seed_everything"))
+        super()._set_seed()
+
     def _parse_ckpt_path(self) -> None:
         """Leave the checkpoint alone: settings stored in it must not overrule the file and the command line."""
 
     def before_instantiate_classes(self) -> None:
         """Find the checkpoint to go on from, before anything is loaded."""
         settings = self.config[self.config["subcommand"]]
+        check_trainer(settings.trainer)
         root, given = Path(settings.trainer.default_root_dir), settings.get("ckpt_path")
         if self.config["subcommand"] == "fit":
             # The logger opens a file before the data are read, and a start that fails must leave nothing behind.
@@ -142,7 +155,8 @@ class PersonaCLI(LightningCLI):
         callbacks += [ExactResume(), FiniteTraining()]
         if self.subcommand == "fit" and not settings.get("fast_dev_run"):
             callbacks.append(RunFolder(root, self._settings_as_yaml(), resumed=self.checkpoint is not None))
-        return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+        with refused_by_lightning(building=True):
+            return super().instantiate_trainer(callbacks=callbacks, **kwargs)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Hand the checkpoint over as a path, never by a word such as `last`, which falls back to untrained weights."""
@@ -155,7 +169,8 @@ class PersonaCLI(LightningCLI):
         What is wrong with a checkpoint is found by the module, which does not know where it came from.
         """
         try:
-            super()._run_subcommand(subcommand)
+            with refused_by_lightning(building=False):
+                super()._run_subcommand(subcommand)
         except InputError as error:
             if error.field == "ckpt_path" and error.file is None:
                 error.file, error.field = self.checkpoint, OPTION

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from files.errors import InputError
 from interventions.bundle import Bundle, save_bundle
 
 EVERYBODY = "everybody.safetensors"
+LONGEST_NAME = 150
 
 
 @runtime_checkable
@@ -27,6 +29,18 @@ class Bundling(Protocol):
 
     def bundle(self, prompt: str) -> Bundle:
         """What was learnt of everybody, for one kind of prompt."""
+
+
+def file_stem(name: str) -> str:
+    """A name as part of a file's name: it leads to no other folder, and a long one is cut and told apart by its hash.
+
+    >>> file_stem("../Ann"), len(file_stem("x" * 1000))
+    ('..%2FAnn', 163)
+    """
+    quoted = quote(name, safe="")
+    if len(quoted) <= LONGEST_NAME:
+        return quoted
+    return f"{quoted[:LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 class SaveBundles(Callback):
@@ -69,4 +83,4 @@ class SaveBundles(Callback):
             bundle = pl_module.bundle(prompt)
             save_bundle(target / EVERYBODY, bundle)
             for name in bundle.personas if self.each else ():
-                save_bundle(target / f"case-{quote(name, safe='')}.safetensors", bundle.only(name))
+                save_bundle(target / f"case-{file_stem(name)}.safetensors", bundle.only(name))

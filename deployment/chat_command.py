@@ -14,6 +14,7 @@ from deployment.local_only import HOST, check_port
 from files.assets import asset_path
 from files.atomic import ensure_writable_folder
 from files.errors import InputError
+from files.parser_errors import PlainErrors
 from files.provenance import REPOSITORY
 from lm.classifier import ClassifierSpec
 
@@ -92,7 +93,7 @@ def run(arguments: list[str]) -> None:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
+    parser = PlainErrors(
         prog="chat.py",
         usage="python chat.py [--KEY VALUE ...]",
         description="Talk to a model and to personas of it (python chat.py --help is a short page).",

@@ -14,6 +14,7 @@ from files.assets import asset_path
 from files.atomic import atomic_write_text
 from files.errors import InputError
 from files.fresh_folder import check_empty, fresh_folder
+from files.parser_errors import PlainErrors
 from metrics.result_rows import read_results
 
 CARD = "README.md"
@@ -85,7 +86,7 @@ def run(arguments: list[str]) -> None:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
+    parser = PlainErrors(
         prog="export.py",
         usage="python export.py SOURCE --out FOLDER [--KEY VALUE ...]",
         description="Write what was trained or learnt for other programs (python export.py --help is a short page).",

@@ -47,6 +47,8 @@ def locked_folder(path: str | Path, option: str = "--trainer.default_root_dir", 
     made = [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
     handle: int | None = None
     try:
+        if not str(path):
+            raise InputError("is empty", field=option, expected="a folder", fix="name a folder, such as runs/mine")
         try:
             ensure_writable_folder(folder)
         except InputError as error:

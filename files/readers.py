@@ -7,7 +7,10 @@ from 0.
 from __future__ import annotations
 
 import csv
+import os
+import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -43,10 +46,23 @@ def read_text(path: str | Path) -> str:
         InputError: The file is missing or unreadable, or not UTF-8 (byte offset given).
     """
     try:
+        check_ends(path)
         content = Path(path).read_bytes()
     except OSError as error:
         raise _read_error(path, error) from error
     return _decoded(content.removeprefix(BYTE_ORDER_MARK), path, _mark_length(content))
+
+
+def check_ends(path: str | Path) -> None:
+    """Refuse a device, such as /dev/zero, which may never end; nothing is said of a file that is not there.
+
+    Raises:
+        InputError: It is a device.
+    """
+    with suppress(OSError, ValueError):
+        mode = os.stat(path).st_mode
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            raise InputError("is a device", file=path, expected="a file", fix="give the path of a file")
 
 
 def read_json_lines(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -213,6 +229,7 @@ def _kind_name(kind: type) -> str:
 def _lines(path: str | Path) -> Iterator[tuple[int, str]]:
     """Lines from 1, decoded one by one so that the offset of a bad byte is that in the file."""
     try:
+        check_ends(path)
         with Path(path).open("rb") as stream:
             offset = 0
             for number, line in enumerate(stream, start=1):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 
 from files.errors import InputError
+from files.readers import check_ends
 
 OPTION = "--ckpt_path"
 # What callbacks.whole_weights.WholeWeights writes.
@@ -19,10 +21,11 @@ def plain_checkpoint(path: str | Path) -> Path:
         path: A checkpoint, or the folder of a sharded one.
 
     Raises:
-        InputError: A sharded one has no plain file beside it.
+        InputError: A sharded one has no plain file beside it, or it is a device.
     """
     path = Path(path)
     if not path.is_dir():
+        check_ends(path)
         return path
     whole = path.parent / _WHOLE
     if not whole.is_file() and path.suffix != ".ckpt":
@@ -60,7 +63,9 @@ def check_whole(path: str | Path) -> None:
 
 
 def instead_of(damaged: str | Path) -> str:
-    """What to do about a damaged checkpoint: take the newest other one of its folder that is whole.
+    """What to do about a damaged checkpoint: take the furthest other one of its folder that is whole.
+
+    Steps in its name count more than its date: clocks jump.
 
     Args:
         damaged: The file.
@@ -71,13 +76,18 @@ def instead_of(damaged: str | Path) -> str:
     """
     path = Path(damaged)
     others = [file for file in path.parent.glob("*.ckpt") if file.is_file() and file.name != path.name]
-    for other in sorted(others, key=lambda file: file.stat().st_mtime, reverse=True):
+    for other in sorted(others, key=_progress, reverse=True):
         try:
             check_whole(other)
         except (OSError, ValueError):
             continue
         return f"give the newest one beside it that is whole: {OPTION} {other}"
     return "give another checkpoint, or train again (with --resume never, where a run is to go on from it)"
+
+
+def _progress(file: Path) -> tuple[int, float]:
+    steps = re.search(r"step=(\d+)", file.name)
+    return int(steps[1]) if steps is not None else -1, file.stat().st_mtime
 
 
 def name_the_file(folder: Path) -> None:

@@ -61,7 +61,7 @@ def retry_after(headers: Mapping[str, str], longest: float) -> float | None:
         except ValueError:
             try:
                 seconds = parsedate_to_datetime(text).timestamp() - time.time()
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, OverflowError):  # a date that no clock reaches
                 continue
         if seconds == seconds:  # not a nan
             return min(max(seconds, 0.0), longest)

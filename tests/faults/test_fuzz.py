@@ -31,15 +31,18 @@ FUZZED = settings(
 
 
 def outcome(reader, file):
-    """What came of a file: nothing, or the error; anything else is passed on."""
-    begun = time.monotonic()
+    """What came of a file: nothing, or the error; anything else is passed on.
+
+    What counts is the time that the reader computes: a busy machine is no hang, and one that waits is ended by pytest.
+    """
+    begun = time.process_time()
     try:
         reader.read(file)
     except InputError as error:
         assert str(error) and len(str(error)) < 20_000
         return error
     finally:
-        assert time.monotonic() - begun < SECONDS, "it took too long"
+        assert time.process_time() - begun < SECONDS, "it took too long"
     return None
 
 
