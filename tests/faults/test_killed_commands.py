@@ -15,7 +15,7 @@ import evaluate
 from tests.conftest import REPOSITORY
 from tests.editing import write_edit_data
 from tests.faults.commands import ended, files_in
-from tests.faults.killing import killed, lines_below
+from tests.faults.killing import killed, lines_below, started
 from tests.faults.tally import FULL
 from tests.faults.test_edit_data import evaluation
 from tests.faults.test_machine import results
@@ -43,28 +43,57 @@ def command(lm_dir, folder, root, *more):
     return small(lm_dir, folder, root, *more)
 
 
+def progress(root):
+    """How far an evaluation or a sweep has come: results that are there, and lines of the one under way."""
+    return len(list(root.glob("*/results.json"))), lines_below(root)
+
+
+def watched(arguments, root):
+    """Run a command that nobody touches; its seconds until the first line, and the lines of each part of it."""
+    running, begun, loading, lines = started(evaluate.main, arguments), time.monotonic(), None, {}
+    while running.is_alive():
+        part, count = progress(root)
+        lines[part] = max(lines.get(part, 0), count)
+        loading = time.monotonic() - begun if loading is None and count else loading
+        time.sleep(0.01)
+    assert running.exitcode == 0
+    return loading, {part: count for part, count in lines.items() if count}
+
+
+def moments(arguments, straight, draw):
+    """When to kill, in order, so that each start goes on where the one before was killed; a sixth while it loads."""
+    loading, lines = watched(arguments, straight)
+    parts = sorted(lines)
+    drawn = sorted((part, draw.randrange(lines[part])) for part in draw.choices(parts, k=KILLS))
+    early = set(draw.sample(range(KILLS), KILLS // 6))
+    return [(loading * draw.random() if number in early else None, at) for number, at in enumerate(drawn)]
+
+
 def resumed_after_kills(arguments, root, straight, tally, capsys):
     """Kill, go on, and compare with a run that nobody touched."""
     draw = Random(SEED)
-    begun = time.monotonic()
-    assert ended(evaluate.main, arguments(straight), capsys).code == 0
-    lasted = time.monotonic() - begun
-    for number in range(KILLS):
-        enough = (number + 1) * 3
-        late = lasted * draw.random()
+    if FULL:
+        chosen = moments(arguments(straight), straight, draw)
+    else:
+        assert ended(evaluate.main, arguments(straight), capsys).code == 0
+        chosen = [(None, (0, 3))] * KILLS
+    for late, at in chosen:
         start = time.monotonic()
-        killed(
+        while_running = killed(
             evaluate.main,
             arguments(root),
-            lambda enough=enough, late=late, start=start: (
-                time.monotonic() - start > late if FULL else lines_below(root) >= enough
+            lambda late=late, at=at, start=start: (
+                progress(root) >= at or (late is not None and time.monotonic() - start > late)
             ),
             draw.uniform(0, 0.02),
         )
-        tally.put_in()
+        if while_running:
+            tally.put_in()
     assert ended(evaluate.main, arguments(root), capsys).code == 0
     assert results(root) == results(straight)
-    tally.stood(KILLS)
+    # One that had ended before it could be killed is not counted.
+    assert tally.tried >= 0.9 * KILLS
+    tally.stood(tally.tried)
 
 
 def test_a_killed_evaluation_ends_with_the_same_results(tiny_lm_dir, tmp_path, tally, capsys):
