@@ -84,7 +84,7 @@ class StepFolder:
     def _steps(self) -> dict[str, Any]:
         try:
             content = json.loads(self.file(STEPS_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return content if isinstance(content, dict) else {}
 

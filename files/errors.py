@@ -12,6 +12,7 @@ from reprlib import Repr
 from typing import NoReturn
 
 LONGEST_VALUE = 80
+LONGEST_PART = 1500
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 # What the system refuses because of what the user has named, or of the state of the machine.
@@ -73,17 +74,30 @@ class InputError(Exception):
         """The whole message, over one to four lines."""
         where = [str(self.file)] if self.file is not None else []
         if self.row is not None:
-            where.append(f"row {self.row}" if isinstance(self.row, int) else self.row)
+            where.append(f"row {self.row}" if isinstance(self.row, int) else cut(self.row))
         if self.field is not None:
-            where.append(f"field {self.field!r}")
-        lines = [f"{', '.join(where)}: {self.problem}" if where else self.problem]
+            where.append(f"field {cut(self.field)!r}")
+        problem = cut(self.problem)
+        lines = [f"{', '.join(where)}: {problem}" if where else problem]
         if self.expected is not None:
-            lines.append(f"  expected: {self.expected}")
+            lines.append(f"  expected: {cut(self.expected)}")
         if self._has_got:
             lines.append(f"  got: {shortened(self.got)}")
         if self.fix is not None:
-            lines.append(f"  next step: {self.fix}")
+            lines.append(f"  next step: {cut(self.fix)}")
         return "\n".join(lines)
+
+
+def cut(text: str, longest: int = LONGEST_PART) -> str:
+    """A text without its middle, where it is longer than anybody reads; files name things at any length.
+
+    >>> cut("short"), cut("x" * 500, longest=9)
+    ('short', 'xxx...xxx')
+    """
+    if len(text) <= longest:
+        return text
+    kept = longest - 3
+    return f"{text[: kept // 2]}...{text[len(text) - (kept - kept // 2) :]}"
 
 
 def shortened(value: object, longest: int = LONGEST_VALUE) -> str:
@@ -100,10 +114,7 @@ def shortened(value: object, longest: int = LONGEST_VALUE) -> str:
     limits.maxstring = limits.maxother = limits.maxlong = longest
     limits.maxdict = limits.maxlist = limits.maxtuple = limits.maxset = 10
     text = limits.repr(value).replace("\n", " ")
-    if len(text) <= longest:
-        return text
-    kept = longest - 3
-    return f"{text[: kept // 2]}...{text[len(text) - (kept - kept // 2) :]}"
+    return cut(text, longest)
 
 
 def check_at_least(option: str, value: float, least: float) -> None:

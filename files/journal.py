@@ -54,7 +54,7 @@ class Journal:
         for line in content.split(b"\n"):
             try:
                 entry = json.loads(line)
-            except ValueError:  # cut off by a kill, or bytes that are no text
+            except (ValueError, RecursionError):  # cut off by a kill, or nothing that was ever written here
                 continue
             if isinstance(entry, dict) and entry.pop("fingerprint", None) == self.fingerprint:
                 yield entry

@@ -15,7 +15,8 @@ from files.strict_json import parse_json
 CHUNK = 1 << 16
 LONGEST_RECORD = 1 << 24
 _SPACE = re.compile(r"[ \t\r\n]*")
-_DECODER = json.JSONDecoder()
+# It only finds where a record ends; numbers, of any length, are looked at when the record is parsed.
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 
 
 def read_json_records(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:

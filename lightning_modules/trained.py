@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
@@ -201,7 +202,7 @@ def last_checkpoint(recipe: str) -> str:
             got=settings,
             fix=fix,
         ) from error
-    if not (folder / LAST).is_file():
+    if not os.path.isfile(folder / LAST):  # also where the name is too long for any folder
         raise InputError(
             "nothing has been trained by these settings yet",
             file=recipe,
