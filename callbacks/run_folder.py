@@ -54,9 +54,12 @@ class RunFolder(Callback):
         if trainer.is_global_zero:
             ensure_writable_folder(self.root)
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Clear the old run, now that model and data have loaded, and mark this one as unfinished."""
-        if not trainer.is_global_zero:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Clear the old run, now that nothing but training is left to do, and mark this one as unfinished."""
+        self._begin(trainer)
+
+    def _begin(self, trainer: Trainer) -> None:
+        if self.begun or not trainer.is_global_zero:
             return
         self.begun = True
         if not self.resumed:
@@ -71,6 +74,7 @@ class RunFolder(Callback):
         Lightning's own is the last of its interval, which may lie before the end. Where there is none yet it writes one
         when training ends, under another name if this one were there already, so this one is written after that.
         """
+        self._begin(trainer)  # where there was no step to take
         trainer.save_checkpoint(self.root / CHECKPOINTS / LAST)
         if trainer.is_global_zero and not trainer.interrupted:
             write_json(self.root / STATE_FILE, {"finished": True, "steps": trainer.global_step})

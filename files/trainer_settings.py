@@ -49,6 +49,13 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
     Example:
         >>> check_trainer({"accumulate_grad_batches": 2})
     """
+    if settings.get("default_root_dir") == "":
+        raise InputError(
+            "is empty",
+            field="--trainer.default_root_dir",
+            expected="the folder of the run",
+            fix="name a folder, such as runs/mine, or leave the option out",
+        )
     for name, least in _LEAST.items():
         value = settings.get(name)
         if isinstance(value, int | float):

@@ -12,12 +12,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from files.errors import InputError
 from judging.protocol import Protocol
 from judging.readings import FAULTS, Unread, read_ranking, read_rating, read_word
 from llm.client import ChatClient
 from llm.requests import REASONS, ChatAnswer, ChatFailure, ChatRequest, Outcome
 from metrics.rater_agreement import rating_agreement
 
+_UNREACHED = ("connection", "timeout", "server")
 Item = Mapping[str, str]
 T = TypeVar("T")
 
@@ -182,12 +184,25 @@ class Judge:
         """What came of requests; what equal ones cost is counted once."""
         outcomes: list[Outcome] = []
         self.client.run(list(requests), lambda _, outcome: outcomes.append(outcome), "judging")
+        self._check_reached(outcomes)
         account.asked += len(requests)
         once = {request.key(self.address, self.name): one for request, one in zip(requests, outcomes, strict=True)}
         answers = [one for one in once.values() if isinstance(one, ChatAnswer)]
         account.tokens += sum(one.prompt_tokens + one.completion_tokens for one in answers)
         account.cost += math.fsum(one.cost for one in answers)
         return outcomes
+
+    def _check_reached(self, outcomes: Sequence[Outcome]) -> None:
+        """Say so where nothing came through: figures of no answer at all are not worth a file."""
+        lost = [one for one in outcomes if isinstance(one, ChatFailure) and one.reason in _UNREACHED]
+        if outcomes and len(lost) == len(outcomes):
+            raise InputError(
+                f"the endpoint answered none of {len(outcomes)} requests: {lost[0].detail}",
+                field="--base_url",
+                expected="a chat model that is running and can be reached",
+                got=self.address,
+                fix="see that it runs, then give the same command again",
+            )
 
 
 def numbered(answers: Sequence[str]) -> str:

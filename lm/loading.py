@@ -252,11 +252,11 @@ def explained(name: str, problem: str) -> Iterator[None]:
             expected="a folder with config.json and safetensors weights, or a model name on the hub",
             fix="check the name; for a hub model also the network, and for a gated one `hf auth login`",
         ) from error
-    except Exception as error:
-        # safetensors has an error of its own for damaged files that shares no base with the above.
-        if type(error).__name__ != "SafetensorError":
-            raise
-        raise InputError(f"{problem}: {error}", file=name, fix="fetch or write the weights again") from error
+    except InputError:
+        raise
+    except Exception as error:  # there is no end to what damaged weights and settings can make the libraries raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{problem}: {reason}", file=name, fix="fetch or write the model's files again") from error
 
 
 def _shape_settings(config: PreTrainedConfig) -> list[tuple[str, object]]:

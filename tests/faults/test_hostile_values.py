@@ -6,6 +6,7 @@ import os
 import pickle
 import random
 import re
+import shutil
 import time
 import zipfile
 from datetime import UTC, datetime, timedelta
@@ -154,9 +155,9 @@ def test_a_device_is_no_file(tiny_lm_dir, tmp_path, capsys):
     for main, arguments in (
         (train.main, fitting(tiny_lm_dir, data, root, "--ckpt_path", "/dev/zero")),
         (evaluate.main, evaluation(tiny_lm_dir, data, root, "--ckpt_path", "/dev/zero")),
-        (train.main, ["fit", "--config", "/dev/zero"]),
     ):
         ended(main, arguments, capsys).says("/dev/zero", "is a device")
+    ended(train.main, ["fit", "--config", "/dev/zero"], capsys).says("/dev/zero", "no such file")
     assert not root.exists()
 
 
@@ -175,6 +176,7 @@ def test_a_clock_that_jumps_changes_no_result(jumping, monkeypatch, tiny_lm_dir,
     assert ended(evaluate.main, evaluation(tiny_lm_dir, data, tmp_path / "jumped"), capsys).code == 0
     monkeypatch.undo()
     straight = tmp_path / "straight"
+    straight.mkdir()
     assert ended(train.main, fit(tiny_lm_dir, straight), capsys).code == 0
     assert_same_training(
         straight / "run", tmp_path / "run", json.loads((tmp_path / "run/run.json").read_text())["steps"]
@@ -198,3 +200,40 @@ def test_the_furthest_checkpoint_is_offered_whatever_the_dates_say(tmp_path):
         file.write_bytes(checkpoint())
         os.utime(file, (time.time() - age,) * 2)
     assert "step=10" in instead_of(tmp_path / "last.ckpt")
+
+
+MODELS = {
+    "settings that are a list": ("config.json", [], ()),
+    "settings that are cut off": ("config.json", "{", ()),
+    "a text for a size": ("config.json", {"hidden_size": "big"}, ("hidden_size",)),
+    "a huge size": ("config.json", {"hidden_size": 10**12}, ()),
+    "fewer layers than none": ("config.json", {"num_hidden_layers": -1}, ()),
+    "code of its own": ("config.json", {"model_type": "evil", "auto_map": {"AutoConfig": "evil.C"}}, ()),
+    "a tokenizer that is cut off": ("tokenizer.json", "{", ("tokenizer",)),
+    "a tokenizer's settings as a list": ("tokenizer_config.json", [1], ("tokenizer",)),
+    "weights cut off": ("model.safetensors", "{", ()),
+    "a template that looks around": ("tokenizer_config.json", {"chat_template": "{{ ''.__class__ }}"}, ("template",)),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_s_folder_with_a_fault(name, tiny_lm_dir, tmp_path, capsys):
+    file, content, parts = MODELS[name]
+    folder, data, mark = tmp_path / "lm", write_edit_data(tmp_path / "data", 3), tmp_path / "run-code"
+    shutil.copytree(tiny_lm_dir, folder)
+    (folder / "evil.py").write_text(f"open({str(mark)!r}, 'w')\nclass C: pass\n")
+    if isinstance(content, dict):
+        content = {**json.loads((folder / file).read_text()), **content}
+    if "chat_template" in content:
+        (folder / "chat_template.jinja").unlink(missing_ok=True)
+    (folder / file).write_text(content if isinstance(content, str) else json.dumps(content))
+    end = ended(train.main, fitting(folder, data, tmp_path / "run"), capsys)
+    end.says(*parts)
+    assert not mark.exists() and not (tmp_path / "run").exists()
+
+
+def test_a_judge_that_cannot_be_reached(tmp_path, capsys):
+    arguments = ("--check-judge", "--base_url", "http://127.0.0.1:9/v1", "--model", "m", "--retries", "0")
+    end = ended(evaluate.main, [*arguments, "--out", tmp_path / "judge"], capsys)
+    end.says("--base_url", "answered none of", "connection")
+    assert not list((tmp_path / "judge").glob("check-*"))

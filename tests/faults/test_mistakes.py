@@ -41,10 +41,9 @@ TRAINER = [
 
 
 @pytest.mark.parametrize(("option", "value", "part"), TRAINER)
-def test_settings_of_the_trainer(option, value, part, tiny_lm_dir, tmp_path, monkeypatch, capsys):
+def test_settings_of_the_trainer(option, value, part, tiny_lm_dir, tmp_path, capsys):
     data, root = write_edit_data(tmp_path / "data", 3), tmp_path / "run"
     before = files_in(tmp_path)
-    monkeypatch.chdir(tmp_path)
     ended(train.main, fitting(tiny_lm_dir, data, root, f"--trainer.{option}={value}"), capsys).says(part)
     if option in ("devices", "nonsense", "accumulate_grad_batches", "default_root_dir"):
         arguments = evaluation(tiny_lm_dir, data, root, f"--trainer.{option}={value}")
