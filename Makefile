@@ -156,7 +156,9 @@ faults: $(INSTALLED) ## bad input, spoilt files and killed runs in the full coun
 audit: $(INSTALLED) ## compare the installed packages with known advisories (needs a network; installs pip-audit into .venv-audit)
 	test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/python -m pip install -q "pip-audit>=2.9,<3"; }
 	$(RUN) -m pip list --format freeze --exclude-editable --exclude oceantune | sed 's/+[a-z0-9.]*$$//' > $(AUDIT)/installed.txt
-	$(AUDIT)/bin/pip-audit --no-deps --disable-pip --requirement $(AUDIT)/installed.txt
+	@# --strict: a package that the service does not know, or a service out of reach, is no clean bill of health.
+	$(AUDIT)/bin/pip-audit --strict --progress-spinner off --no-deps --disable-pip --requirement $(AUDIT)/installed.txt || { \
+		echo "== not clean: a package above has an advisory, or the advisory service of pypi.org could not be asked"; exit 1; }
 
 browser: $(INSTALLED) ## look at the report and the page of chat.py in a headless Chromium, with pictures -> runs/browser (Debian's package, where missing)
 	command -v chromium >/dev/null || apt-get install -y --no-install-recommends chromium
