@@ -7,7 +7,8 @@
 - `people_memory_ratio`: the second over the first; 1 where memory is flat
 - `people_seconds`: time of the larger run, from the table to the checkpoint
 
-A person has a level of each trait, and answers that follow from it with some noise.
+A person has a level of each trait, and answers that follow from it with some noise. One strength is tried beside none:
+more of them take longer, but are asked in batches of the same size.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ MODEL, DATA = "assets/tiny-ocean", Path("assets/data/papi")
 KEY, SPLIT = "IPIP-NEO-ItemKey.csv", "mpi_300_split.json"
 FEW, MANY = 100, 1000
 AT_ONCE, ROWS = 20, 128
+STRENGTHS = (0.0, 4.0)
 
 
 def answers_of(items: list[Item], rng: random.Random) -> list[int]:
@@ -70,7 +72,7 @@ def learn(folder: Path) -> None:
         callbacks=[ModelCheckpoint(folder / "checkpoints", save_last=True)],
     )  # fmt: skip
     trainer.fit(
-        PASModule(lm, prompts=["plain"], positions="last", rows=ROWS),
+        PASModule(lm, prompts=["plain"], strengths=STRENGTHS, positions="last", rows=ROWS),
         datamodule=PapiDataModule(lm, str(folder), batch_size=AT_ONCE, people_file="people.csv"),
     )
 

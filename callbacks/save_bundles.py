@@ -22,10 +22,10 @@ class Bundling(Protocol):
     """A module whose result is one bundle for each kind of prompt.
 
     Attributes:
-        prompts: The kinds of prompts.
+        stated_prompts: The kinds of prompts under which a persona has one shift, whatever is asked.
     """
 
-    prompts: list[str]
+    stated_prompts: list[str]
 
     def bundle(self, prompt: str) -> Bundle:
         """What was learnt of everybody, for one kind of prompt."""
@@ -78,7 +78,7 @@ class SaveBundles(Callback):
         """Write them."""
         if not trainer.is_global_zero or not isinstance(pl_module, Bundling):
             return
-        for prompt in pl_module.prompts:
+        for prompt in pl_module.stated_prompts:
             target = Path(trainer.default_root_dir) / self.folder / prompt
             bundle = pl_module.bundle(prompt)
             save_bundle(target / EVERYBODY, bundle)

@@ -164,7 +164,8 @@ class _LastTokens(Running):
         last = (counted * places).amax(1) - 1  # -1 where a row has no token that counts
         rows = hidden[torch.arange(len(hidden), device=hidden.device), last.clamp(min=0)]
         found = (last >= 0).unsqueeze(1)
-        before = self._rows.pop() if continues else None
+        # A recording that begins on a filled cache has no rows yet to go on with.
+        before = self._rows.pop() if continues and self._rows else None
         if before is not None:
             rows = torch.where(found, rows, before.to(rows))
         else:

@@ -18,17 +18,20 @@ from interventions.heads import ShiftHeads
 from interventions.places import places_of
 from lightning_modules.answering import RowIntervention
 from lightning_modules.base import HEADER, PersonaModule
-from lightning_modules.pas_fit import HeadSettings, find_heads, head_shifts, item_folds, of_each_trait, statement_labels
-from lightning_modules.pas_options import Prompt, Statements, check_options, check_prompt
+from lightning_modules.pas_asked import end_of, learn_asked, towards_ends
+from lightning_modules.pas_fit import HeadSettings, item_folds
+from lightning_modules.pas_options import Described, PASOptions, Prompt, Statements
 from lightning_modules.pas_record import answered_heads, told_heads
-from lightning_modules.pas_strength import Prober, Trial, best_strengths, limited, people_shift, trial_of
+from lightning_modules.pas_stated import learn_stated
+from lightning_modules.pas_strength import Prober, limited, people_shift
 from lightning_modules.shards import gathered
 from lm.loading import LMSpec, freeze
 from personas.people import PeopleBatch
 from personas.questionnaire import Questionnaire
 from personas.traits import BIG_FIVE
 
-_KEPT = ("heads", "vectors", "accuracy", "strengths", "errors")
+_STATED = ("heads", "vectors", "accuracy", "strengths", "errors")
+_ASKED = tuple(f"asked_{name}" for name in _STATED)
 
 
 class PASModule(PersonaModule):
@@ -53,6 +56,11 @@ class PASModule(PersonaModule):
         positions: Steer all tokens, as published; or the last token of a prompt and those generated after it, which
             lets all people and strengths share the computation of the prompts.
         prompts: Under which prompts strengths are chosen: plain ones, and ones with the person's answers in them.
+        described: What the shift under descriptions is learnt from: the statements, as published; or how the model is
+            about to answer describing items after the person's other answers, those agreed with against the others. It
+            then has a strength for each trait, towards its high end, whichever way an item is keyed.
+        described_strengths: Strengths to try of that kind; those of `strengths` if left out.
+        described_layers: Layers whose heads that kind may shift; all if left out.
         select_on: Choose strengths by the describing items; or by the scored ones, as the release does, which makes its
             figures look better than they are.
         tried: Choose strengths under descriptions by about so many of the describing items; by all if left out.
@@ -81,6 +89,9 @@ class PASModule(PersonaModule):
         strength_per_trait: bool = False,
         positions: Positions = "all",
         prompts: Sequence[Prompt] = ("plain", "described"),
+        described: Described = "statements",
+        described_strengths: Sequence[float] | None = None,
+        described_layers: Sequence[int] | None = None,
         select_on: Literal["description", "test"] = "description",
         tried: int | None = None,
         folds: int = 2,
@@ -92,16 +103,16 @@ class PASModule(PersonaModule):
         super().__init__(lm)
         self.settings = HeadSettings(heads, direction, c, ranking, seed)
         self.statements: Statements = statements
-        self.per_trait = per_trait
-        self.along = along
-        self.tried = list(strengths)
-        self.strength_per_trait = strength_per_trait
         self.positions: Positions = positions
         self.prompts: list[Prompt] = list(prompts)
-        self.select_on = select_on
-        self.tried_items = tried
-        self.folds = folds
-        self.rows = rows
+        other = list(strengths if described_strengths is None else described_strengths)
+        self.options = PASOptions(
+            per_trait=per_trait, along=along, strengths=list(strengths), strength_per_trait=strength_per_trait,
+            prompts=self.prompts, described=described, described_strengths=other,
+            described_layers=described_layers, select_on=select_on,
+            tried=tried, folds=folds, rows=rows,
+        )  # fmt: skip
+        self.stated_prompts = self.options.stated_prompts
         # DDP refuses a module without any parameter to train.
         self.anchor = nn.Parameter(torch.zeros(()))
         self.known: dict[str, int] = {}
@@ -118,20 +129,11 @@ class PASModule(PersonaModule):
         if self.model_hash is not None:
             return
         # Here, not in the constructor: what a constructor raises reaches the user wrapped in the parser's words.
-        check_options(
-            self.settings,
-            folds=self.folds,
-            tried=self.tried_items,
-            rows=self.rows,
-            strengths=self.tried,
-            prompts=self.prompts,
-            per_trait=self.per_trait,
-            along=self.along,
-            strength_per_trait=self.strength_per_trait,
-        )
+        self.options.check(self.settings)
         super().configure_model()
         freeze(self.lm)
         self.places = places_of(self.lm, self.lm_spec.sites)
+        self.options.check_layers(self.places.layers)
 
     def configure_optimizers(self) -> list[Any]:
         """None: nothing is trained by gradient."""
@@ -152,12 +154,12 @@ class PASModule(PersonaModule):
         self._parts = []
         if not parts:
             return
-        for name in _KEPT:
+        for name in parts[0][3]:
             self.register_buffer(name, torch.cat([tensors[name] for *_, tensors in parts]).to(self.device))
         self.cases = [case for _, case, _, _ in parts]
         self.known = {fingerprint: place for place, (_, _, fingerprint, _) in enumerate(parts)}
-        for number, prompt in enumerate(self.prompts):
-            self.log(f"train/strength_{prompt}", self.get_buffer("strengths")[:, number].mean(), sync_dist=True)
+        for prompt in self.prompts:
+            self.log(f"train/strength_{prompt}", self._strengths(prompt).mean(), sync_dist=True)
 
     def learn(self, batch: PeopleBatch) -> dict[str, Tensor]:
         """Heads, shifts and strengths of people.
@@ -166,28 +168,13 @@ class PASModule(PersonaModule):
             batch: P people.
 
         Returns:
-            `heads` (P, T, k, 2), `vectors` (P, T, k, head_dim), `accuracy` (P, T, k), `strengths` (P, V, T) for V kinds
-            of prompts, and `errors` (P, V, S) of every strength tried. T is 5 with `per_trait`, else 1.
+            As of `learn_stated`; with `described: asked` of plain prompts alone, and also as of `learn_asked`.
         """
-        items = batch.questionnaire.described
-        answers = torch.tensor([list(person.described(batch.questionnaire)) for person in batch.people])
-        features = self._recorded(batch)
-        labels, used = statement_labels(answers)
-        if self.per_trait:
-            labels, used = of_each_trait(labels, used, items)
-        folds = item_folds(items, self.folds, self.settings.seed)
-        of_statement = folds.repeat_interleave(2)
-        heads, accuracy = find_heads(features, labels, used, of_statement, self.settings)
-        shifts = head_shifts(features, labels, used, heads, accuracy, self.settings)
-        without = [
-            head_shifts(features, labels, used & (of_statement != fold), heads, accuracy, self.settings)
-            for fold in range(self.folds)
-        ]
-        learnt = {name: getattr(shifts, name).unflatten(0, (len(batch), -1)).cpu() for name in _KEPT[:3]}
-        more = self.select_on == "test", self.tried_items
-        trials = [trial_of(batch, prompt, folds, shifts, without, *more) for prompt in self.prompts]
-        chosen, errors = zip(*(self._strengths(batch, trial) for trial in trials), strict=True)
-        return {**learnt, "strengths": torch.stack(chosen, 1), "errors": torch.stack(errors, 1)}
+        rows, described = self.options.rows, batch.questionnaire.described
+        prober = Prober(self.lm, self.tokenizer, self.places, batch.wording, rows, self.positions)
+        how = item_folds(described, self.options.folds, self.settings.seed), self.settings, self.options
+        learnt = learn_stated(batch, self._recorded(batch), prober, *how)
+        return learnt if self.options.described == "statements" else learnt | learn_asked(batch, prober, *how)
 
     def intervene(self, batch: PeopleBatch, prompt: Prompt = "plain") -> RowIntervention:
         """The shift of each person of a batch, as in `shifted_heads`."""
@@ -197,7 +184,7 @@ class PASModule(PersonaModule):
         """An intervention that shifts heads at this method's positions.
 
         Args:
-            heads: (P, T, k, 2) layer and head.
+            heads: (P, T, k, 2) layer and head; a row for each trait or, with 10, for each end of a trait.
             vectors: (P, T, k, head_dim), the strength in them.
             asked: What is asked, if it is a questionnaire; its items may be steered each along its own trait.
         """
@@ -205,10 +192,11 @@ class PASModule(PersonaModule):
         def shift(heads: Tensor, vectors: Tensor) -> Intervention:
             return limited(ShiftHeads.sparse(self.places, heads, vectors), self.positions)
 
-        if self.along == "all" or asked is None:
+        of_ends = heads.shape[1] > len(BIG_FIVE)
+        if asked is None or (self.options.along == "all" and not of_ends):
             return shift(heads.flatten(1, 2), vectors.flatten(1, 2))
-        trait_of = {str(item.number): BIG_FIVE.index(item.trait) for item in asked.items}
-        return by_asked_trait(heads, vectors, trait_of, shift)
+        row_of = {str(item.number): end_of(item) if of_ends else BIG_FIVE.index(item.trait) for item in asked.items}
+        return by_asked_trait(heads, vectors, row_of, shift)
 
     def shifted_heads(self, batch: PeopleBatch, at: Prompt | float = "plain") -> tuple[Tensor, Tensor]:
         """Heads (P, T, k, 2) and their shifts (P, T, k, head_dim); people not in the checkpoint are learnt first.
@@ -221,16 +209,20 @@ class PASModule(PersonaModule):
             InputError: If strengths were not chosen under this kind of prompt.
         """
         if isinstance(at, str):
-            check_prompt(at, self.prompts)
+            self.options.check_prompt(at)
         known = [self.known.get(batch.fingerprint(record)) for record in range(len(batch))]
         if new := [record for record, place in enumerate(known) if place is None]:
             warnings.warn(f"{len(new)} people are not in the PAS checkpoint and are learnt now", stacklevel=2)
             self._append(batch.part(new))
             known = [self.known[batch.fingerprint(record)] for record in range(len(batch))]
         rows = torch.tensor(known, dtype=torch.long, device=self.get_buffer("heads").device)
-        heads, vectors, strengths = (self.get_buffer(name)[rows] for name in ("heads", "vectors", "strengths"))
-        chosen = strengths[:, self.prompts.index(at)].view(*vectors.shape[:2], 1, 1) if isinstance(at, str) else at
-        return heads, vectors * chosen
+        if isinstance(at, str) and at not in self.stated_prompts:
+            heads, vectors, strengths = (self.get_buffer(name)[rows] for name in (*_ASKED[:2], _ASKED[3]))
+            return towards_ends(heads, vectors, strengths)
+        heads, vectors = (self.get_buffer(name)[rows] for name in _STATED[:2])
+        return heads, vectors * (
+            self._strengths(at)[rows].view(*vectors.shape[:2], 1, 1) if isinstance(at, str) else at
+        )
 
     def bundle(self, prompt: Prompt = "plain") -> Bundle:
         """What was learnt of everybody, to be kept in a file: a persona per person, at the strengths chosen.
@@ -239,10 +231,10 @@ class PASModule(PersonaModule):
             prompt: The kind of prompt whose strengths are taken.
 
         Raises:
-            InputError: If strengths were not chosen under this kind of prompt.
+            InputError: If strengths were not chosen under this kind of prompt, or go by how each item is keyed.
         """
-        check_prompt(prompt, self.prompts)
-        strengths = self.get_buffer("strengths")[:, self.prompts.index(prompt)]
+        self.options.check_bundled(prompt)
+        strengths = self._strengths(prompt)
         shift = people_shift(self.places, self.get_buffer("heads"), self.get_buffer("vectors"), strengths)
         details = {"prompt": prompt, "heads": self.settings.heads, "direction": self.settings.direction}
         facts = facts_of(self.lm, self.places)
@@ -266,7 +258,7 @@ class PASModule(PersonaModule):
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Read what was learnt of people, after making room for them."""
-        for name in _KEPT:
+        for name in (*_STATED, *_ASKED):
             value = state_dict.get(name)
             if isinstance(value, Tensor):
                 self.register_buffer(name, torch.zeros_like(value, device=self.device))
@@ -275,7 +267,7 @@ class PASModule(PersonaModule):
     def _append(self, batch: PeopleBatch) -> None:
         """Learn people who come late."""
         learnt = self.learn(batch)
-        for name in _KEPT:
+        for name in learnt:
             old = [self.get_buffer(name)] if self.known else []
             self.register_buffer(name, torch.cat([*old, learnt[name].to(self.device)]))
         for record in range(len(batch)):
@@ -288,12 +280,11 @@ class PASModule(PersonaModule):
         key = repr((items, wording))
         if key not in self._features:
             record = told_heads if self.statements == "told" else answered_heads
-            self._features = {key: record(self.lm, self.tokenizer, self.places, items, wording, self.rows)}
+            self._features = {key: record(self.lm, self.tokenizer, self.places, items, wording, self.options.rows)}
         return self._features[key]
 
-    def _strengths(self, batch: PeopleBatch, trial: Trial) -> tuple[Tensor, Tensor]:
-        """The strengths chosen (P, T), and the summed error of each one tried (P, S)."""
-        prober = Prober(self.lm, self.tokenizer, self.places, batch.wording, self.rows, self.positions)
-        errors = prober.errors(trial, self.tried, separately=self.strength_per_trait or self.along == "asked")
-        chosen = best_strengths(errors, self.tried, self.strength_per_trait)
-        return chosen.expand(-1, len(BIG_FIVE) if self.per_trait else 1), errors.nansum(-1)
+    def _strengths(self, prompt: Prompt) -> Tensor:
+        """The strengths of everybody under a kind of prompt (P, T), or (P, 5) of traits."""
+        if prompt not in self.stated_prompts:
+            return self.get_buffer("asked_strengths")
+        return self.get_buffer("strengths")[:, self.stated_prompts.index(prompt)]

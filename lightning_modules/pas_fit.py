@@ -79,6 +79,31 @@ def statement_labels(answers: Tensor) -> tuple[Tensor, Tensor]:
     return labels, counts.repeat_interleave(2, dim=1)
 
 
+def agreement_labels(answers: Tensor) -> tuple[Tensor, Tensor]:
+    """Which items a person agrees with.
+
+    Args:
+        answers: (P, I) from 1 to 5, 0 for a missing one.
+
+    Returns:
+        Labels (P, I), 1 where the person agrees, and whether they count: answers in the middle do not.
+
+    Example:
+        >>> agreement_labels(torch.tensor([[5, 2, 3, 0]]))
+        (tensor([[1, 0, 0, 0]]), tensor([[ True,  True, False, False]]))
+    """
+    return (answers > NEUTRAL).long(), (answers != NEUTRAL) & (answers != MISSING)
+
+
+def both_kinds(labels: Tensor, used: Tensor) -> Tensor:
+    """Rows that have samples of either kind among those that count (R,).
+
+    >>> both_kinds(torch.tensor([[1, 0], [1, 0]]), torch.tensor([[True, True], [True, False]]))
+    tensor([ True, False])
+    """
+    return (used & (labels > 0)).any(1) & (used & (labels == 0)).any(1)
+
+
 def of_each_trait(labels: Tensor, used: Tensor, items: Sequence[Item]) -> tuple[Tensor, Tensor]:
     """Labels of statements and whether they count (5 P, 2 I), a row per person and trait, which counts its own items.
 
@@ -158,11 +183,12 @@ def head_shifts(
         The shifts.
 
     Deviation:
-        A head whose statements do not differ, or a person without any, gets a shift of zero, not nan.
+        A head whose statements do not differ, or a person without any or with one kind only, gets a shift of zero, not
+        nan.
     """
     groups = features.flatten(1, 2)
     vectors = groups.new_zeros(len(labels), groups.shape[1], groups.shape[2], dtype=torch.float32)
-    known = used.any(1)
+    known = both_kinds(labels, used)
     if bool(known.any()):
         rows_labels, rows_used = labels[known], used[known]
         if settings.direction == "probe":
@@ -184,7 +210,7 @@ def _cross_validated(groups: Tensor, labels: Tensor, used: Tensor, folds: Tensor
     for fold in range(int(folds.max()) + 1):
         held = used & (folds == fold)
         fitted = used & (folds != fold)
-        fits = held.any(1) & fitted.any(1)
+        fits = held.any(1) & both_kinds(labels, fitted)
         if bool(fits.any()):
             result = held_back(groups, labels[fits], fitted[fits], held[fits], c=c)
             count = held[fits].double().sum(1, keepdim=True)
@@ -206,8 +232,7 @@ def _released_accuracy(groups: Tensor, labels: Tensor, used: Tensor, settings: H
     share = (used.sum(1, keepdim=True) * 0.6).long()
     fitted = used & (draws.argsort(1).argsort(1) < share)
     accuracy = torch.full((len(labels), groups.shape[1]), CHANCE[0], dtype=torch.double)
-    kinds = [(fitted & (labels == kind)).any(1) for kind in (0, 1)]
-    fits = kinds[0] & kinds[1]
+    fits = both_kinds(labels, fitted)
     if bool(fits.any()):
         right = (fit_probes(groups, labels[fits], fitted[fits], c=settings.c).decide(groups) > 0).cpu()
         right = right == (labels[fits] > 0).unsqueeze(1)

@@ -12,9 +12,11 @@ from interventions.heads import head_sites, stacked_heads
 from interventions.places import Places
 from interventions.recorded import recorded
 from interventions.reductions import LastToken
-from lm.chat import EncodedChat, encode_continuations, encode_prompts, pad_encoded
+from lm.chat import Chat, EncodedChat, encode_continuations, encode_prompts, pad_encoded
 from lm.limits import check_length
-from lm.passes import evaluating
+from lm.passes import ForwardRows, Rows, evaluating, forward, padded
+from lm.prefix import PrefixCache, common_length, repeated
+from lm.token_scores import sliding_window
 from personas.questionnaire import Item
 from personas.second_person import told
 from personas.wording import OPTION_LETTERS, Wording, described_by
@@ -80,6 +82,55 @@ def told_heads(
     heads = _last_token_heads(model, tokenizer, places, encode_prompts(tokenizer, chats), batch_size)
     sizes = [len(plain) for plain in asked for _ in range(2)]
     return torch.stack([part.mean(0) for part in heads.split(sizes)])
+
+
+def asked_heads(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    places: Places,
+    chats: Sequence[Chat],
+    options: Sequence[str],
+    batch_size: int,
+    layers: Sequence[int],
+) -> Tensor:
+    """Activations of heads at the token after which options differ; what the prompts share is computed once.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        places: Its heads.
+        chats: N prompts, such as items after one description.
+        options: What there is to choose from.
+        batch_size: Prompts in one forward pass.
+        layers: L layers to record.
+
+    Returns:
+        (N, L, H, head_dim) in float32 on the CPU.
+    """
+    encoded = encode_continuations(tokenizer, chats, [list(options)] * len(chats))
+    prompts = [prompt + ends[0][: min(common_length(ends[0], end) for end in ends[1:])] for prompt, ends in encoded]
+    longest = max(map(len, prompts))
+    check_length(model, longest, "a statement after a description")
+    shared = min(*(common_length(prompts[0], prompt) for prompt in prompts), *(len(prompt) - 1 for prompt in prompts))
+    # Padding after a shared beginning would push it out of a sliding window.
+    shared = shared if longest <= sliding_window(model) else 0
+    parts = []
+    with evaluating(model):
+        beginning = PrefixCache(model, None).states(prompts[0][:shared], 0) if shared else None
+        for start in range(0, len(prompts), batch_size):
+            texts = [prompt[shared:] for prompt in prompts[start : start + batch_size]]
+            ids, mask = padded(texts, "left", model.device)
+            rows = Rows(ids, mask, torch.zeros(len(texts), dtype=torch.long, device=model.device))
+            if beginning is not None:
+                rows.past = repeated(beginning, len(texts))
+                rows.past_mask = torch.ones((len(texts), shared), dtype=torch.long, device=model.device)
+            read = mask if rows.past_mask is None else torch.cat([rows.past_mask, mask], dim=1)
+            known = ForwardRows(rows.keys, read, torch.zeros_like(mask, dtype=torch.bool))
+            reduction = LastToken(device="cpu", dtype=torch.float32)
+            with recorded(model, map(places.heads, layers), reduction, known=known) as recording:
+                forward(model, rows, None, last_only=True)
+            parts.append(stacked_heads(recording, places, layers))
+    return torch.cat(parts)
 
 
 def _others(items: Sequence[Item], place: int) -> list[Item]:

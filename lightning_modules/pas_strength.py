@@ -19,9 +19,8 @@ from lightning_modules.pas_options import Prompt
 from lm.chat import Chat
 from lm.passes import Steering
 from lm.scoring import choose
-from metrics.likert import likert_alignment
 from personas.people import PeopleBatch
-from personas.questionnaire import Item
+from personas.questionnaire import MISSING, Item
 from personas.traits import BIG_FIVE
 from personas.wording import OPTION_LETTERS, Wording, described_by
 
@@ -65,54 +64,27 @@ class Prober:
     rows: int
     positions: Positions = "all"
 
-    def errors(self, trial: Trial, strengths: Sequence[float], separately: bool = False) -> Tensor:
-        """Mean distance from each person's answers per trait (P, S, 5) at every strength; nan for a trait without any.
+    def probabilities(self, trial: Trial, strengths: Sequence[float], separately: bool = False) -> Tensor:
+        """The model's shares of the five options (P, S, I, 5), from very accurate on, at every strength.
 
         Args:
-            trial: The items and what the people answered.
+            trial: The items and who is asked.
             strengths: S of them.
             separately: Steer each item along its own trait's row alone, not along the sum of a person's rows.
         """
-        people, traits = len(trial.answers), torch.tensor([BIG_FIVE.index(item.trait) for item in trial.items])
-        scores = torch.empty(people, len(strengths), len(trial.items), dtype=torch.double)
+        if trial.descriptions is not None and self.positions == "last":
+            # The long prompts are computed once for all strengths, the one that leaves the model as it is among them.
+            return self._shares(trial, strengths, separately)
+        shares = torch.empty(len(trial.answers), len(strengths), len(trial.items), len(OPTION_LETTERS))
         steered = [place for place, strength in enumerate(strengths) if strength]
         resting = [place for place, strength in enumerate(strengths) if not strength]
         if steered:
-            scores[:, steered] = self._scores(trial, [strengths[place] for place in steered], traits, separately)
+            shares[:, steered] = self._shares(trial, [strengths[place] for place in steered], separately)
         if resting:
-            scores[:, resting] = self._scores(trial, [0.0], traits, separately)
-        found = likert_alignment(
-            scores.flatten(),
-            trial.answers.unsqueeze(1).expand_as(scores).flatten().double(),
-            torch.ones(scores.numel()),
-            traits.repeat(people * len(strengths)),
-            torch.arange(people * len(strengths)).repeat_interleave(len(trial.items)),
-            num_persons=people * len(strengths),
-        )
-        return found.mean_abs_error.view(people, len(strengths), len(BIG_FIVE))
+            shares[:, resting] = self._shares(trial, [0.0], separately)
+        return shares
 
-    def _scores(self, trial: Trial, strengths: Sequence[float], traits: Tensor, separately: bool) -> Tensor:
-        """The model's scores (P, S, I) of all items."""
-        people, folds = len(trial.answers), len(trial.shifts)
-        parts = len(trial.shifts[0].heads) // people if separately else 1
-        prompts = self._prompts(trial)
-        # The rows of the shift are those of `_shift`: people, strengths, folds, parts, the last one running fastest.
-        part = traits if separately else torch.zeros_like(traits)
-        row = torch.arange(people * len(strengths)).unsqueeze(1)
-        keys = ((row * folds + trial.folds) * parts + part).flatten().tolist()
-        steering = None
-        # Unsteered, the prompts of different people may be the same ones, which are then computed once.
-        if any(strengths):
-            shift = self._shift(trial, strengths, separately)
-            enter = lambda rows: applied(self.model, shift.for_pass(rows))  # noqa: E731
-            steering = Steering(enter, keys, self.positions == "last", all_alike=self.positions == "all")
-        asked = [chat for of_person in prompts for _ in strengths for chat in of_person]
-        options = [self.wording.answers()] * len(asked)
-        chosen = choose(self.model, self.tokenizer, asked, options, batch_size=self.rows, steering=steering)
-        scores = len(OPTION_LETTERS) - chosen.probabilities.argmax(-1)
-        return scores.double().view(people, len(strengths), -1)
-
-    def _prompts(self, trial: Trial) -> list[list[Chat]]:
+    def prompts(self, trial: Trial) -> list[list[Chat]]:
         """For each person the prompt of each item."""
         asked = [self.wording.ask(item) for item in trial.items]
         if trial.descriptions is None:
@@ -122,6 +94,24 @@ class Prober:
             [described_by(trial.descriptions[fold][person], chat) for fold, chat in zip(folds, asked, strict=True)]
             for person in range(len(trial.answers))
         ]
+
+    def _shares(self, trial: Trial, strengths: Sequence[float], separately: bool) -> Tensor:
+        people, folds = len(trial.answers), len(trial.shifts)
+        parts = len(trial.shifts[0].heads) // people if separately else 1
+        # The rows of the shift are those of `_shift`: people, strengths, folds, parts, the last one running fastest.
+        part = traits_of(trial.items) if separately else torch.zeros(len(trial.items), dtype=torch.long)
+        row = torch.arange(people * len(strengths)).unsqueeze(1)
+        keys = ((row * folds + trial.folds) * parts + part).flatten().tolist()
+        steering = None
+        # Unsteered, the prompts of different people may be the same ones, which are then computed once.
+        if any(strengths):
+            shift = self._shift(trial, strengths, separately)
+            enter = lambda rows: applied(self.model, shift.for_pass(rows))  # noqa: E731
+            steering = Steering(enter, keys, self.positions == "last", all_alike=self.positions == "all")
+        asked = [chat for of_person in self.prompts(trial) for _ in strengths for chat in of_person]
+        options = [self.wording.answers()] * len(asked)
+        chosen = choose(self.model, self.tokenizer, asked, options, batch_size=self.rows, steering=steering)
+        return chosen.probabilities.view(people, len(strengths), len(trial.items), -1)
 
     def _shift(self, trial: Trial, strengths: Sequence[float], separately: bool) -> Intervention:
         """A row for each person, strength and fold, and with `separately` for each part of a person, in this order."""
@@ -139,12 +129,36 @@ class Prober:
         return limited(ShiftHeads.sparse(self.places, *joined_heads(*rows)), self.positions)
 
 
+def traits_of(items: Sequence[Item]) -> Tensor:
+    """The number of each item's trait (I,)."""
+    return torch.tensor([BIG_FIVE.index(item.trait) for item in items])
+
+
+def trait_errors(shares: Tensor, trial: Trial, of_all: bool = False) -> Tensor:
+    """Mean distance from each person's answers per trait (P, S, 5) at every strength; nan for a trait without any.
+
+    Args:
+        shares: (P, S, I, 5) of the options, from very accurate on.
+        trial: The items and the people's answers.
+        of_all: The distance of all options, by their shares, in place of that of the likeliest one. It moves also where
+            the same one stays the likeliest, and so tells more of few items.
+    """
+    if not of_all:
+        shares = torch.nn.functional.one_hot(shares.argmax(-1), shares.shape[-1])
+    points = torch.arange(len(OPTION_LETTERS), 0, -1)
+    apart = (points - trial.answers.unsqueeze(-1)).abs().unsqueeze(1)
+    distances = (shares * apart).sum(-1, dtype=torch.double)
+    own = traits_of(trial.items).unsqueeze(1) == torch.arange(len(BIG_FIVE))
+    counted = ((trial.answers != MISSING).unsqueeze(-1) & own).double()
+    return torch.einsum("psi,pit->pst", distances, counted) / counted.sum(1).unsqueeze(1)
+
+
 def trial_of(
     batch: PeopleBatch,
     prompt: Prompt,
     folds: Tensor,
-    shifts: HeadShifts,
-    without: Sequence[HeadShifts],
+    shifts: HeadShifts | None = None,
+    without: Sequence[HeadShifts] = (),
     on_test: bool = False,
     at_most: int | None = None,
 ) -> Trial:
@@ -154,32 +168,32 @@ def trial_of(
         batch: P people.
         prompt: The kind of prompt.
         folds: (I,) of each describing item.
-        shifts: Learnt from all describing items.
-        without: For each fold, learnt without its items.
+        shifts: Learnt from all describing items; may be left out where items are only to be asked.
+        without: For each fold, learnt without its items; likewise.
         on_test: Take the scored items, as the release does.
         at_most: Under descriptions take about so many of the describing items, evenly of every trait and direction.
     """
-    questionnaire = batch.questionnaire
+    questionnaire, parts = batch.questionnaire, int(folds.max()) + 1
     items = questionnaire.scored if on_test else questionnaire.described
     own = [person.scored(questionnaire) if on_test else person.described(questionnaire) for person in batch.people]
     # An item is asked under a description that does not hold its answer.
-    told = [torch.ones(len(folds), dtype=torch.bool)] if on_test else [folds != fold for fold in range(len(without))]
+    told = [torch.ones(len(folds), dtype=torch.bool)] if on_test else [folds != fold for fold in range(parts)]
     described = [[batch.describe(record, part.tolist()) for record in range(len(batch))] for part in told]
     answers = torch.tensor([list(answers) for answers in own])
     if prompt == "described" and at_most is not None and not on_test:
         # Within each fold, every trait and direction has its share.
         chosen = torch.zeros(len(items), dtype=torch.bool)
-        for fold in range(len(without)):
+        for fold in range(parts):
             places = (folds == fold).nonzero().squeeze(1)
-            parts = max(1, round(len(items) / at_most))
-            chosen[places[item_folds([items[place] for place in places.tolist()], parts, seed=fold) == 0]] = True
+            share = max(1, round(len(items) / at_most))
+            chosen[places[item_folds([items[place] for place in places.tolist()], share, seed=fold) == 0]] = True
         items = tuple(item for item, taken in zip(items, chosen.tolist(), strict=True) if taken)
         answers, folds = answers[:, chosen], folds[chosen]
     return Trial(
         items=items,
         answers=answers,
         folds=torch.zeros(len(items), dtype=torch.long) if on_test else folds,
-        shifts=[shifts] if on_test else without,
+        shifts=[shifts] if on_test and shifts is not None else without,
         descriptions=described if prompt == "described" else None,
     )
 

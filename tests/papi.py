@@ -70,6 +70,14 @@ def write_papi(folder: Path, people: int = 4, items: int = ITEMS, describing: in
     return folder
 
 
+def changed_papi(tmp_path: Path, people: int = 5, **changes) -> Path:
+    """Write every file of a data set whose first person answers otherwise."""
+    other = write_papi(tmp_path / "other", people=people)
+    rows = [person_row(0, **changes), *(person_row(person) for person in range(1, people))]
+    (other / "Test-set.json").write_text(json.dumps(rows), encoding="utf-8")
+    return other
+
+
 SHORT = Wording(question="Me? {statement}", description="{items}", described_item="{statement}{letter}")
 """Words that leave room for a description in the 512 positions of a tiny model."""
 

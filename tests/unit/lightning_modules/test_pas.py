@@ -1,7 +1,5 @@
 """PAS: what it learns of people, from which items, and that it comes back from its checkpoint."""
 
-import json
-
 import pytest
 import torch
 
@@ -15,7 +13,7 @@ from lightning_modules.trained import load_trained
 from lm.loading import LMSpec
 from lm.passes import ForwardRows
 from tests.models import byte_tokenizer, random_model
-from tests.papi import DESCRIBING, ITEMS, learn_people, people_data, person_row, write_papi
+from tests.papi import DESCRIBING, ITEMS, changed_papi, learn_people, people_data, write_papi
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Found .* module.* in eval mode"),
@@ -85,15 +83,8 @@ def test_people_are_learnt_alone_as_in_company(checkpoint, tiny_lm_dir, folder):
             torch.testing.assert_close(alone[name][0], tensors[name][place], rtol=1e-5, atol=1e-6)
 
 
-def changed(folder, tmp_path, **changes):
-    other = write_papi(tmp_path / "other", people=5)
-    rows = [person_row(0, **changes), *(person_row(person) for person in range(1, 5))]
-    (other / "Test-set.json").write_text(json.dumps(rows), encoding="utf-8")
-    return other
-
-
 def test_nothing_is_learnt_from_scored_items(tiny_lm_dir, folder, tmp_path):
-    others = changed(folder, tmp_path, **{f"i{n}": 1 for n in range(DESCRIBING + 1, ITEMS + 1)})
+    others = changed_papi(tmp_path, **{f"i{n}": 1 for n in range(DESCRIBING + 1, ITEMS + 1)})
     module = module_of(tiny_lm_dir)
     one, two = (module.learn(batch_of(tiny_lm_dir, data, [0])) for data in (folder, others))
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -104,8 +95,8 @@ def test_nothing_is_learnt_from_scored_items(tiny_lm_dir, folder, tmp_path):
 
 def test_an_item_is_tried_under_what_was_learnt_without_it(tiny_lm_dir, folder, monkeypatch):
     trials = []
-    original = Prober.errors
-    monkeypatch.setattr(Prober, "errors", lambda *args, **more: trials.append(args[1]) or original(*args, **more))
+    original = Prober.probabilities
+    monkeypatch.setattr(Prober, "probabilities", lambda *args: trials.append(args[1]) or original(*args))
     module = module_of(tiny_lm_dir, folds=3)
     batch = batch_of(tiny_lm_dir, folder, [0, 1])
     module.learn(batch)
@@ -158,7 +149,7 @@ def test_strengths_of_traits_are_those_of_each_trait_alone(tiny_lm_dir, folder):
 
 
 def test_a_person_without_opinions_is_left_as_the_model_is(tiny_lm_dir, folder, tmp_path):
-    others = changed(folder, tmp_path, **{f"i{n}": 3 if n % 2 else 0 for n in range(1, DESCRIBING + 1)})
+    others = changed_papi(tmp_path, **{f"i{n}": 3 if n % 2 else 0 for n in range(1, DESCRIBING + 1)})
     module = module_of(tiny_lm_dir, per_trait=True)
     batch = batch_of(tiny_lm_dir, others, [0, 1])
     with pytest.warns(UserWarning, match="2 people are not in the PAS checkpoint"):
@@ -173,7 +164,7 @@ def test_a_person_without_opinions_is_left_as_the_model_is(tiny_lm_dir, folder, 
 
 
 def test_people_who_come_late_are_learnt_once(checkpoint, tiny_lm_dir, folder, tmp_path):
-    others = changed(folder, tmp_path, case=999)
+    others = changed_papi(tmp_path, case=999)
     module = load_trained(checkpoint, LMSpec(str(tiny_lm_dir))).module
     batch = batch_of(tiny_lm_dir, others, [0, 1])
     with pytest.warns(UserWarning, match="1 people"):
