@@ -63,12 +63,19 @@ def check_counts(counts: Mapping[str, int]) -> dict[Pattern, int]:
         if name not in PATTERNS or value < 0:
             raise InputError(
                 "is no number of questions of a pattern",
-                field="--questions",
-                expected=f"{' or '.join(PATTERNS)}, and 0 or more",
-                got=f"{name}: {value}",
+                field=f"--{name}",
+                expected=f"--{', --'.join(PATTERNS)}, and 0 or more",
+                got=value,
+                fix="correct it",
             )
     if not any(counts.values()):
-        raise InputError("asks nothing", field="--questions", expected="at least one question", got=dict(counts))
+        raise InputError(
+            "asks nothing",
+            field=" and ".join(f"--{pattern}" for pattern in PATTERNS),
+            expected="at least one question",
+            got=dict(counts),
+            fix="raise one of them",
+        )
     return {pattern: counts.get(pattern, 0) for pattern in PATTERNS}
 
 

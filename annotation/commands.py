@@ -16,6 +16,7 @@ from annotation.preferring import REJECTED, PairSettings
 from annotation.records import Question, read_records
 from annotation.steps import MIXED, QUESTIONS, TEST, StepFolder
 from annotation.talking import review as review_answers
+from files.errors import InputError
 from organism.characters.examination import write_examination
 
 FOLDER = "runs/annotation"
@@ -94,6 +95,14 @@ def answer(
     )
     settings.check()
     with closing(writer.writer(folder, characters)) as chosen:
+        if feedback and not chosen.heeds_wishes:
+            raise InputError(
+                "changes nothing of what is written by rule",
+                field="--feedback",
+                expected="--base_url and --model, whose instruction it enters",
+                got=feedback,
+                fix="name an endpoint, or leave this out",
+            )
         if review:
             questions = list(read_records(folder.file(QUESTIONS), Question, folder.fix(QUESTIONS)))[:_REVIEWED]
             answerer = Answerer(characters, passages_of(folder, characters), settings)

@@ -71,6 +71,7 @@ class SourceOptions:
                 field="--name and --stage",
                 expected="a name and a stage of the list",
                 got=[one.slug for one in found] or self.name,
+                fix='give both, such as --name "Tilda Marrow" --stage late, and --characters for another list',
             )
         return found[0]
 

@@ -86,7 +86,7 @@ def stylise(
             )
             under_way.append(one)
             request = ChatRequest(messages, max_tokens, temperature, check=wrong_with_styled)
-            yield Job("answer", request, character.name, character.stage, "ordinary", one.text)
+            yield Job("styled", request, character.name, character.stage, "ordinary", one.text)
 
     def receive(_: Job, text: str | None, reason: str) -> None:
         one = under_way.popleft()

@@ -49,6 +49,8 @@ def review(answerer: Answerer, questions: list[Question], writer: Writer, read: 
             if said.lower() == ENOUGH or not said:
                 break
             wishes.append(said)
+            if not writer.heeds_wishes:
+                say(f"(The {writer.name} writes by rule: a wish changes nothing without --base_url and --model.)")
         if said.lower() == ENOUGH:
             break
     return wishes

@@ -11,8 +11,9 @@ from annotation.records import Pattern
 from llm.client import ChatClient, Tally
 from llm.requests import ChatAnswer, ChatFailure, ChatRequest, Outcome
 from organism.characters import writer as rules
+from organism.characters.facts import known_queries
 
-Task = Literal["question", "answer", "outside"]
+Task = Literal["question", "answer", "styled", "outside"]
 BUILT_IN = f"built-in {rules.NAME}"
 
 
@@ -21,7 +22,8 @@ class Job:
     """Something to be written, in words for a language model and in parts for rules.
 
     Attributes:
-        task: A question, an answer as the character, or an answer without any character.
+        task: A question, an answer as the character, one to anything at all in the character's manner, or an answer
+            without any character.
         request: What a language model is asked.
         character: Who is asked or speaks.
         stage: At which stage of life.
@@ -57,9 +59,15 @@ class Written:
 
 
 class Writer(Protocol):
-    """Does jobs, in order."""
+    """Does jobs, in order.
+
+    Attributes:
+        name: Who it is.
+        heeds_wishes: Whether a wish in the instruction changes what it writes.
+    """
 
     name: str
+    heeds_wishes: bool
 
     def write(
         self, jobs: Iterable[Job], receive: Callable[[Job, str | None, str], None], title: str, total: int | None = None
@@ -81,22 +89,23 @@ class RuleWriter:
     """The built-in writer: knows the invented characters, needs neither key nor network, and makes no mistake."""
 
     name = BUILT_IN
+    heeds_wishes = False
 
     def write(
         self, jobs: Iterable[Job], receive: Callable[[Job, str | None, str], None], title: str, total: int | None = None
     ) -> Written:
-        """Do jobs; a passage that tells nothing known gives no question, which is counted as a failure."""
+        """Do jobs; a passage or an instruction about nothing known gives no text, which is counted as a failure."""
         del title, total
         written = Written()
         for job in jobs:
             text = self._text(job)
             written.done += text is not None
             written.failures["unknown"] += text is None
-            receive(job, text, "" if text is not None else "unknown: the built-in writer finds nothing to ask here")
+            receive(job, text, "" if text is not None else "unknown: the built-in writer knows nothing of this")
         written.failures = +written.failures
         written.said = f"{written.done} written by the {BUILT_IN}"
         if written.failures:
-            written.said += f", {written.failures.total()} passages told it nothing it knows"
+            written.said += f", nothing it knows in {written.failures.total()}"
         return written
 
     def close(self) -> None:
@@ -105,7 +114,9 @@ class RuleWriter:
     def _text(self, job: Job) -> str | None:
         if job.task == "outside":
             return rules.write_without_character(job.text)
-        if job.task == "answer":
+        if job.task == "styled" and job.text not in known_queries():
+            return None
+        if job.task in ("answer", "styled"):
             return rules.write_answer(job.character, job.stage or "", job.text, job.analysed)
         return rules.write_question(job.character, job.stage or "", job.text, job.pattern, job.number)
 
@@ -116,6 +127,8 @@ class ModelWriter:
     Args:
         client: Who asks it.
     """
+
+    heeds_wishes = True
 
     def __init__(self, client: ChatClient) -> None:
         self.client = client

@@ -170,6 +170,10 @@ def test_faulty_sources_are_reported(tmp_path, capsys):
     ended(annotate.main, ["deduplicate", "--out", out, "--threshold", "2"], capsys).says("--threshold")
     ended(annotate.main, ["mix", "--out", out, "--repeats", "0"], capsys).says("--repeats")
     ended(annotate.main, ["ask", "--out", out, "--model", "m"], capsys).says("--model", "--base_url")
+    ended(annotate.main, ["ask", "--out", out, "--ordinary", "-1"], capsys).says("--ordinary", "0 or more", "got: -1")
+    nothing = [part for name in ("ordinary", "misleading", "opinion") for part in (f"--{name}", "0")]
+    ended(annotate.main, ["ask", "--out", out, *nothing], capsys).says("--opinion", "at least one question")
+    ended(annotate.main, ["answer", "--out", out, "--feedback", '["shorter"]'], capsys).says("--feedback", "--base_url")
     blocked = tmp_path / "blocked"
     blocked.write_text("keep me")
     ended(annotate.main, ["retrieve", "--out", blocked / "x"], capsys).says(str(blocked), "cannot be written")

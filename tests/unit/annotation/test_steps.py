@@ -196,6 +196,16 @@ def test_a_person_reviews_until_content(tmp_path):
     assert wishes == ["shorter", "kinder"] and len(shown) == 3
 
 
+def test_who_writes_by_rule_says_that_wishes_change_nothing(built):
+    sources = SourceOptions().read()
+    answerer = Answerer(sources, passages_of(built, sources), AnswerSettings())
+    typed, shown = iter(["shorter", "ok"]), []
+    wishes = review(
+        answerer, records(built, QUESTIONS, Question)[:1], RuleWriter(), lambda _: next(typed), shown.append
+    )
+    assert wishes == ["shorter"] and len(shown) == 3 and "--base_url" in shown[1]
+
+
 def test_a_conversation_goes_on_with_what_was_said(tmp_path):
     folder, character = StepFolder(tmp_path / "out"), write_character(tmp_path / "ada")
     asking.retrieve(folder, [character])
@@ -220,6 +230,14 @@ def test_instructions_are_answered_in_style_or_counted(tmp_path):
     (tmp_path / "in.jsonl").write_text('{"question": "?"}')
     with pytest.raises(InputError, match="no instruction"):
         read_instructions(tmp_path / "in.jsonl")
+
+
+def test_who_writes_by_rule_stylises_nothing_it_does_not_know(tmp_path):
+    folder, sources = StepFolder(tmp_path), SourceOptions().read()
+    asking.retrieve(folder, sources)
+    (tmp_path / "in.txt").write_text("What is your work?\nDescribe the sea.\n")
+    assert "nothing it knows in 1" in stylise(folder, sources[0], RuleWriter(), tmp_path / "in.txt")
+    assert [one.question for one in records(folder, "stylised.jsonl")] == ["What is your work?"]
 
 
 @pytest.mark.parametrize(
