@@ -34,7 +34,7 @@ from interventions.limited import Limited
 from interventions.places import places_of
 
 RESULT = Path(__file__).with_name("many_personas.json")
-PERSONAS, PROMPT, ANSWER, HEADS, ROUNDS, ALONE = 64, 32, 24, 24, 7, 8
+PERSONAS, PROMPT, ANSWER, HEADS, ROUNDS, ALONE = 64, 32, 24, 24, 4, 8
 
 
 class Contest:

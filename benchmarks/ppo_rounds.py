@@ -40,7 +40,7 @@ from lm.prompt_batch import PromptBatch
 
 RESULT = Path(__file__).with_name("ppo_rounds.json")
 MODEL = "assets/tiny-ocean"
-ROUNDS, PROMPTS, NEW_TOKENS, MINIBATCH, EPOCHS = 6, 32, 32, 16, 2
+ROUNDS, PROMPTS, NEW_TOKENS, MINIBATCH, EPOCHS = 4, 32, 32, 16, 2
 
 
 def vowels(_prompts: Sequence[Chat], answers: Sequence[str], _records: Sequence[Mapping[str, Any]]) -> list[float]:

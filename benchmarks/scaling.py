@@ -40,10 +40,9 @@ def slope(sizes: list[int], times: list[float]) -> float:
 
 
 def times_of(curve: Curve, clock: str = "wall") -> list[list[float]]:
-    """Seconds of every size by a clock, a list for each round; each size is done once before, uncounted."""
+    """Seconds of every size by a clock, a list for each round; the smallest is done once before, uncounted."""
     works = {size: curve.work(size) for size in curve.sizes}
-    for work in works.values():
-        work()
+    works[min(curve.sizes)]()
     rounds = track(range(curve.rounds), curve.name, console=Console(stderr=True))
     return [[seconds(works[size], CLOCKS[clock]) for size in curve.sizes] for _ in rounds]
 

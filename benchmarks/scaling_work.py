@@ -151,8 +151,8 @@ def _sft_step(lm: PreTrainedModel, rows: int) -> Work:
 CURVES = {
     curve.name: curve
     for curve in (
-        Curve("people", (20, 40, 80), people, rounds=3),
-        Curve("items", (150, 300, 600, 1200), items),
+        Curve("people", (20, 40, 80), people, rounds=2),
+        Curve("items", (150, 300, 600, 1200), items, rounds=3),
         Curve("topics", (2, 4, 8, 16), topics),
         Curve("batch", (2, 4, 8, 16), batch),
         Curve("layers", (4, 8, 16, 32), layers),
