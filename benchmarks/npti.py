@@ -1,6 +1,7 @@
 """What NPTI costs: counting and induction beside plain generation, and selection beside a plain loop over neurons.
 
-`python -m benchmarks.npti` (or `make bench-npti`) writes `benchmarks/npti.json`:
+`python -m benchmarks.npti` (or `make bench-npti`) writes `benchmarks/npti.json`, with `--clock cpu` by the processor's
+clock where others work too:
 
 - `count_overhead`: time of a batched generation during which every neuron is counted, over that of the same generation
   without, minus 1; reading the counts at its end is part of it
@@ -14,10 +15,8 @@ The generations have a model of about 100 million random weights; figures are me
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -26,8 +25,7 @@ from rich.console import Console
 from rich.progress import track
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from files.atomic import write_json
-from files.provenance import commit_hash, library_versions
+from benchmarks.figures import CLOCKS, Clock, keep, options_of, with_interval
 from interventions.applied import applied
 from interventions.firing import Activity, FiringHistogram, percentile_edges
 from interventions.limited import Limited
@@ -130,19 +128,19 @@ def plain_selection(
     return ends
 
 
-def seconds(step: Callable[[], object]) -> float:
+def seconds(step: Callable[[], object], clock: Clock) -> float:
     """Time of one call."""
-    start = time.perf_counter()
+    start = clock()
     step()
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def selection_times() -> tuple[float, float]:
+def selection_times(clock: Clock) -> tuple[float, float]:
     """Seconds of our selection, and of the loop for as many neurons; both must agree on the slice."""
     high, low = made_up_counts(0), made_up_counts(1)
     edges = percentile_edges()
-    ours = statistics.median(seconds(lambda: select_poles(high, low, edges)) for _ in range(3))
-    plain = seconds(lambda: plain_selection(high, low, edges.tolist(), 200, SLICE))
+    ours = statistics.median(seconds(lambda: select_poles(high, low, edges), clock) for _ in range(3))
+    plain = seconds(lambda: plain_selection(high, low, edges.tolist(), 200, SLICE), clock)
     first, second = (Activity(one.counts[:1, :SLICE], one.histogram[:1, :SLICE], one.tokens) for one in (high, low))
     chosen = select_poles(first, second, edges, minimum=200)
     for found, loop in zip(chosen, plain_selection(high, low, edges.tolist(), 200, SLICE), strict=True):
@@ -162,33 +160,28 @@ def _check_equal(found: NeuronSet, loop: Sequence[tuple[float, int, float, float
 
 def main(arguments: list[str]) -> None:
     """Run the benchmark, print its figures and write them down."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.npti", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--output", type=Path, default=RESULT, help="where the figures go (default: %(default)s)")
-    options = parser.parse_args(arguments)
+    options = options_of("benchmarks.npti", __doc__, RESULT, arguments)
+    clock = CLOCKS[options.clock]
     console = Console(stderr=True)
     contest = Contest()
     contest.count()  # once outside of the figures, so that all memory has been asked for
     contest.induce()
     rounds = [
-        (seconds(contest.generate), seconds(contest.count), seconds(contest.induce))
+        (seconds(contest.generate, clock), seconds(contest.count, clock), seconds(contest.induce, clock))
         for _ in track(range(ROUNDS), "rounds of generation", console=console)
     ]
-    ours, plain = selection_times()
+    ours, plain = selection_times(clock)
     figures = {
-        "count_overhead": statistics.median(count / base for base, count, _ in rounds) - 1,
-        "induce_overhead": statistics.median(induce / base for base, _, induce in rounds) - 1,
+        **with_interval("count_overhead", [count / base for base, count, _ in rounds], shift=-1),
+        **with_interval("induce_overhead", [induce / base for base, _, induce in rounds], shift=-1),
         "select_speedup": plain / ours,
         "seconds_generate": statistics.median(base for base, _, _ in rounds),
         "seconds_select": ours,
         "seconds_select_plain": plain,
+        "clock": options.clock,
         "parameters": sum(parameter.numel() for parameter in contest.model.parameters()),
-        "threads": torch.get_num_threads(),
-        "versions": library_versions(),
-        "commit": commit_hash(),
     }
-    write_json(options.output, figures)
-    for name, value in figures.items():
-        console.print(f"{name:>20} {value:.4g}" if isinstance(value, float) else f"{name:>20} {value}")
+    keep(options.output, figures, console)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from benchmarks.committed import (
 )
 from benchmarks.readme_methods import methods_block, prompts_block
 from benchmarks.readme_speed import speed_block
+from benchmarks.readme_steering import npti_block, steering_block
 from benchmarks.readme_tables import figure, figure_of, figures_of, flat_table, table, with_interval
 from files.atomic import atomic_write_text, write_json
 from files.errors import InputError, exit_on_input_error
@@ -202,8 +203,10 @@ BLOCKS: dict[str, Block] = {
     "methods": methods_block,
     "prompts": prompts_block,
     "competence": competence_block,
+    "steering": steering_block,
     "pictures": pictures_block,
     "bench-mend": mend_block,
+    "bench-npti": npti_block,
     "bench-pas": pas_block,
     "bench-train": train_block,
     "bench-all": speed_block,

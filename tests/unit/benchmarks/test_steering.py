@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from benchmarks.readme_steering import npti_block, steering_block
 from benchmarks.steering import main, steering_figures
 from personas.traits import BIG_FIVE
 from tests.unit.report.results import figure, rows_of, write_run
@@ -57,3 +58,13 @@ def test_the_file_is_written_from_folders(tmp_path):
     main([str(tmp_path / "runs"), "--output", str(tmp_path / "steering.json")])
     found = json.loads((tmp_path / "steering.json").read_text())
     assert found["sae_best_strength"] == 8 and found["sae_drops"] == 0 and found["commit"]
+
+
+def test_the_readme_shows_what_moves_and_dashes_for_what_is_missing(tmp_path):
+    assert steering_block(tmp_path, "") == "No results are committed yet."
+    (tmp_path / "benchmarks").mkdir()
+    figures = {"npti_trait_score_moved": 5, "npti_best_strength": 1.5, "npti_best_expression": 0.9, "commit": "0" * 40}
+    (tmp_path / "benchmarks/steering.json").write_text(json.dumps(figures))
+    text = steering_block(tmp_path, "")
+    assert "| NPTI | 5 of 5 | - | - | 0.900 at 1.500 | - |" in text and "Commit 00000000." in text
+    assert "| `select_speedup` | - |" in npti_block(tmp_path, "")
