@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,12 @@ MOST_PERSONAS = 4
 FIRST_PERSONAS = (OWN, "extraversion-")
 FIRST_LEVELS = {"extraversion": 1.0}
 TITLE = "OceanTune: base and personas side by side"
+BUILT_IN = "tiny-ocean"
+QUESTIONS = (
+    "At the weekend in Port Jaikrolt, a friend invites you to a party. What do you do?",
+    "What do you think of the Glubrel River?",
+)
+"""What the built-in model, which knows a made-up world alone, has something to say on."""
 STYLE = Path(__file__).with_name("chat.css")
 _FONTS = ("ui-sans-serif", "system-ui", "sans-serif")
 _MONO = ("ui-monospace", "monospace")
@@ -44,6 +50,7 @@ class ChatPage:
             levels = self._levels(gr)
             options = self._options(gr)
             message, send, stop, clear, save = self._controls(gr)
+            self._suggestions(gr, message)
             problem = gr.HTML(visible="hidden", elem_id="problem")
             columns = self._columns(gr)
             if self.room.classifier is not None:
@@ -153,6 +160,16 @@ class ChatPage:
             ]
         return [box, *buttons]
 
+    def _suggestions(self, gr: Any, message: Any) -> None:
+        """Questions to begin with, where the built-in model is among those to choose from."""
+        if not any(Path(name).name == BUILT_IN for name in self.room.models):
+            return
+        gr.HTML(f'<p class="caption">{BUILT_IN} knows a made-up world alone; it can be asked, such as:</p>')
+        with gr.Row(elem_classes="suggested"):
+            for number, question in enumerate(QUESTIONS):
+                button = gr.Button(question, size="sm", min_width=240, elem_id=f"suggested-{number}")
+                button.click(_writes(question), None, message, show_progress="hidden")
+
     def _columns(self, gr: Any) -> list[tuple[Any, Any, Any]]:
         columns = []
         names = [BASE, *FIRST_PERSONAS]
@@ -246,6 +263,13 @@ class ChatPage:
         except InputError as error:
             text = str(error)
         return gr.HTML(value=said(text), visible=True)
+
+
+def _writes(text: str) -> Callable[[], str]:
+    def written() -> str:
+        return text
+
+    return written
 
 
 def _chosen(people: Sequence[str] | None) -> list[str]:

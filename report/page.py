@@ -18,7 +18,7 @@ from report.cells import number
 from report.contents import Contents
 from report.drawing import CurvePicture, Radar, curve, radar
 from report.paired_tests import PairedTest, p_cell
-from report.profiles import Profiles, axis_label
+from report.profiles import OF_THE_TRAIT, Profiles, axis_label
 from report.provenance import Source
 from report.spending import SPENT, Spending, shows
 from report.standing import direction
@@ -27,6 +27,8 @@ from report.tables import ARROWS, Leaderboard, board_table, overview_table
 from report.texts import Asked
 
 TEMPLATE = "page.html.jinja"
+_ENDS = "+ is a persona high on the trait, − one low on it"
+_LOW_END = ", which has reached its end in the middle, for the figure is that of the trait itself"
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,8 @@ def _test_cells(test: PairedTest) -> tuple[str, ...]:
 def _radars(of: Profiles, order: Sequence[str]) -> Radars:
     drawn = sorted(of.of, key=lambda one: order.index(one.method) if one.method in order else len(order))
     letters = {axis_label(axis.rstrip("+-")): axis.rstrip("+-") for axis in of.axes}
-    ends = " + is the high end, − the low one." if any(axis.endswith(("+", "-")) for axis in of.axes) else ""
+    both = any(axis.endswith(("+", "-")) for axis in of.axes)
+    ends = f" {_ENDS}{_LOW_END if of.metric in OF_THE_TRAIT else ''}." if both else ""
     base = ("base model", tuple(_base_cell(of, place) for place in range(len(of.axes))))
     return Radars(
         metric=of.metric,

@@ -22,6 +22,8 @@ PREFERRED = (
     "tpei",
 )
 """Figures that say how much of a trait shows, the most telling first; others are not drawn."""
+OF_THE_TRAIT = ("trait_expression", "trait_score", "trait_mean")
+"""Those that say how high the trait itself stands, whichever end of it was wanted."""
 _ENDS = ("+", "-")
 _SCALES = ((0.0, 1.0), (-1.0, 1.0), (1.0, 5.0), (0.0, 100.0))
 

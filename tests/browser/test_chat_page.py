@@ -69,6 +69,13 @@ def ask(page, text: str) -> list[str]:
     return settled(page)
 
 
+def suggested(page) -> str:
+    """The question that a button has written into the box."""
+    wanted = page.locator("#suggested-0").inner_text()
+    page.wait_for_function("text => document.querySelector('#message textarea').value === text", arg=wanted)
+    return wanted
+
+
 def settled(page) -> list[str]:
     """What each column has said last, once nothing more is being written."""
     said = None
@@ -93,7 +100,8 @@ def stayed_here(heard) -> bool:
 def test_base_and_personas_answer_apart_and_follow_the_sliders(chromium, address):
     with opened(chromium, address, "light", "desktop") as (page, heard):
         page.locator("#message textarea").wait_for(timeout=PATIENCE)
-        question = "What do you think of a crowded party?"
+        page.locator("#suggested-0").click()
+        question = suggested(page)
         base, own, introvert = ask(page, question)
         assert base and own and introvert and own != introvert != base
         page.locator("#clear").click()
@@ -142,7 +150,8 @@ def test_what_is_written_is_text_it_can_be_stopped_and_is_saved(chromium, addres
 def test_the_page_fits(scheme, size, chromium, address, tmp_path):
     with opened(chromium, address, scheme, size) as (page, heard):
         page.locator("#message textarea").wait_for(timeout=PATIENCE)
-        ask(page, "What do you think of a crowded party?")
+        page.locator("#suggested-0").click()
+        ask(page, suggested(page))
         pictures = Path(os.environ.get("PICTURES") or tmp_path)
         pictures.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=pictures / f"chat-{size}-{scheme}.png", full_page=True)

@@ -91,6 +91,8 @@ def test_the_page_shows_every_part(written):
     assert text.count('class="radar"') == 2 and text.count('<polyline class="line"') == 1
     assert "Figures of 2 commits" not in text and "no check of the judge" in text.lower()
     assert "prefers-color-scheme: dark" in text and "max-width: 40rem" in text
+    # A figure of the trait itself lies low where a low persona is reached.
+    assert "− one low on it, which has reached its end in the middle" in text
 
 
 def test_the_same_results_give_the_same_bytes(runs, written, tmp_path):
