@@ -90,6 +90,7 @@ def mend(folder: Path, lm_dir: Path, processes: int) -> list[str]:
 def pas(folder: Path, lm_dir: Path, processes: int) -> list[str]:
     return [
         *("--config", "configs/pas/quickstart.yaml", "--model.lm.name", str(lm_dir), "--model.heads", "3"),
+        *("--model.described_layers", "[1]"),  # the small model has two
         *("--data.data_dir", str(folder / "papi"), "--data.batch_size", "2"),
     ]
 

@@ -60,7 +60,8 @@ class Named:
 def test_no_name_of_a_person_leads_to_another_folder(tmp_path, tally, monkeypatch):
     tally.of("path traversal").put_in(len(NAMES))
     monkeypatch.setattr("callbacks.save_bundles.save_bundle", lambda file, bundle: save_bundle(file, bundle.made))
-    module, trainer = SimpleNamespace(prompts=["plain"], bundle=lambda _: Named()), SimpleNamespace(is_global_zero=True)
+    module = SimpleNamespace(stated_prompts=["plain"], bundle=lambda _: Named())
+    trainer = SimpleNamespace(is_global_zero=True)
     trainer.default_root_dir = tmp_path / "a" / "run"
     SaveBundles().on_train_end(trainer, module)
     below = files_in(tmp_path / "a" / "run" / "bundles" / "plain")
