@@ -19,6 +19,7 @@ commands, in the order of use:
   answer              have them answered as the character (--analysed true: after an analysis; --review true: show me)
   deduplicate         leave out questions that say the same, split the rest 80/20
   prefer              make preference pairs without a judge
+  prompt              have further questions written, without answers, for training on rewards (PPO)
   mix                 the training file: the character's conversations several times over, among general ones
 further commands:
   chat                talk to a character

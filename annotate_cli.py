@@ -16,8 +16,8 @@ from files.parser_errors import PlainErrors
 
 # Their options are given flat, as --base_url and not --writer.base_url.
 _SHARED: dict[str, type] = {"sources": SourceOptions, "writer": WriterOptions}
-# Those that write steps into the folder of an annotation; of two at a time each would lose what the other has noted.
-_WRITING = ("quickstart", "retrieve", "ask", "answer", "deduplicate", "prefer", "mix", "stylise", "personality")
+# All others write into the folder of an annotation; of two at a time each would lose what the other has noted.
+_READING = ("chat", "export")
 
 
 def run(arguments: list[str]) -> None:
@@ -38,7 +38,7 @@ def run(arguments: list[str]) -> None:
         if group in parameters:
             fields = [field.name for field in dataclasses.fields(kind)]
             named[group] = kind(**{field: values.pop(field) for field in fields})
-    with locked_folder(values["out"], "--out") if name in _WRITING else nullcontext():
+    with nullcontext() if name in _READING else locked_folder(values["out"], "--out"):
         command(**named, **values)
 
 

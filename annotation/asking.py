@@ -9,7 +9,7 @@ from annotation.prompts import ask_messages, wrong_with_question
 from annotation.records import PATTERNS, Passage, Pattern, Question, read_records, write_records
 from annotation.sources import CharacterFiles, read_passages, stage_names
 from annotation.steps import PASSAGES, QUESTIONS, Failures, StepFolder, check_budget, kept_answers
-from annotation.writers import Job, Writer
+from annotation.writers import Job, Writer, Written
 from files.errors import InputError
 from llm.requests import ChatRequest
 
@@ -101,10 +101,39 @@ def ask(
     Raises:
         InputError: There are no passages, the counts are wrong, or the budget is used up.
     """
-    wanted = check_counts(counts)
+    questions, failures, written = written_questions(folder, characters, writer, counts, temperature, "ask")
+    count = write_records(folder.file(QUESTIONS), _some(questions, folder.file(PASSAGES), failures))
+    return folder.finish("ask", failures, {"questions": count}, written)
+
+
+def written_questions(
+    folder: StepFolder,
+    characters: Sequence[CharacterFiles],
+    writer: Writer,
+    counts: Mapping[str, int],
+    temperature: float,
+    step: str,
+    begin: Mapping[Pattern, int] | None = None,
+) -> tuple[list[Question], Failures, Written]:
+    """Have questions written about every passage.
+
+    Args:
+        folder: Where the passages are.
+        characters: Whom they are about.
+        writer: Who writes them.
+        counts: How many of each pattern about each passage.
+        temperature: How much a language model varies.
+        step: Which step this is.
+        begin: The number of the first question of a pattern, where others were asked before; 0 by default.
+
+    Raises:
+        InputError: There are no passages, the counts are wrong, or the budget is used up.
+    """
+    first = begin or {}
+    wanted = {name: range(first.get(name, 0), first.get(name, 0) + many) for name, many in check_counts(counts).items()}
     passages = passages_of(folder, characters)
     failures = Failures()
-    total = sum(map(len, passages.values())) * sum(wanted.values())
+    total = sum(map(len, passages.values())) * sum(map(len, wanted.values()))
     jobs = (job for one in characters for job in _jobs(one, passages[one.slug], wanted, temperature))
     names = iter(_names(characters, passages, wanted))
     questions: list[Question] = []
@@ -117,32 +146,31 @@ def ask(
             said = " ".join(text.split())
             questions.append(Question(name, job.character, job.stage, job.pattern, passage, said, writer.name))
 
-    with kept_answers(folder, "ask"):
+    with kept_answers(folder, step):
         written = writer.write(jobs, receive, "asking", total)
-    check_budget(written, "ask")
-    count = write_records(folder.file(QUESTIONS), _some(questions, folder.file(PASSAGES), failures))
-    return folder.finish("ask", failures, {"questions": count}, written)
+    check_budget(written, step)
+    return questions, failures, written
 
 
 def _names(
-    characters: Sequence[CharacterFiles], passages: Mapping[str, list[Passage]], wanted: Mapping[Pattern, int]
+    characters: Sequence[CharacterFiles], passages: Mapping[str, list[Passage]], wanted: Mapping[Pattern, range]
 ) -> Iterator[tuple[str, str]]:
     for character in characters:
         for passage in passages[character.slug]:
-            for pattern, count in wanted.items():
-                for number in range(count):
+            for pattern, numbers in wanted.items():
+                for number in numbers:
                     yield f"{passage.id}-{pattern}-{number}", passage.id
 
 
 def _jobs(
-    character: CharacterFiles, passages: Sequence[Passage], wanted: Mapping[Pattern, int], temperature: float
+    character: CharacterFiles, passages: Sequence[Passage], wanted: Mapping[Pattern, range], temperature: float
 ) -> Iterator[Job]:
     for passage in passages:
-        for pattern, count in wanted.items():
+        for pattern, numbers in wanted.items():
             messages = ask_messages(
                 character.name, character.when, pattern, passage.text, style=passage.source == "style"
             )
-            for number in range(count):
+            for number in numbers:
                 request = ChatRequest(messages, _LONGEST_QUESTION, temperature, draw=number, check=wrong_with_question)
                 yield Job("question", request, character.name, character.stage, pattern, passage.text, number)
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from annotation import asking, mixing, preferring, splitting
+from annotation import asking, mixing, preferring, prompting, splitting
 from annotation.answering import Answerer, AnswerSettings
 from annotation.answering import answer as answer_questions
 from annotation.asking import passages_of
@@ -160,6 +160,36 @@ def prefer(
         say(preferring.prefer(folder, chosen, settings))
 
 
+def prompt(
+    sources: SourceOptions,
+    writer: WriterOptions,
+    out: str = FOLDER,
+    ordinary: int = 2,
+    misleading: int = 1,
+    opinion: int = 1,
+    threshold: float = splitting.THRESHOLD,
+    embeddings: str = "tfidf",
+    temperature: float = 1.0,
+) -> None:
+    """Have further questions written, which need no answers: prompts for training on rewards.
+
+    Args:
+        sources: Whom the data are about.
+        writer: Who writes.
+        out: Folder of this annotation.
+        ordinary: Ordinary questions about each passage, beyond those of `ask`.
+        misleading: Questions with a false premise about each passage.
+        opinion: Paragraphs with an opinion about each passage.
+        threshold: A question whose cosine with an earlier one is at least this is left out.
+        embeddings: How similarity is measured, tfidf or a sentence-transformers model by name.
+        temperature: How much a language model varies.
+    """
+    folder, characters = output_folder(out), sources.read()
+    counts = {"ordinary": ordinary, "misleading": misleading, "opinion": opinion}
+    with closing(writer.writer(folder, characters)) as chosen:
+        say(prompting.prompt(folder, characters, chosen, counts, threshold, embeddings, temperature))
+
+
 def mix(
     out: str = FOLDER,
     repeats: int = 3,
@@ -182,7 +212,7 @@ def mix(
 
 
 def quickstart(out: str = FOLDER, seed: int = 1) -> None:
-    """Build the data of both invented characters offline: conversations, preference pairs and their tests.
+    """Build the data of both invented characters offline: conversations, preference pairs, prompts and their tests.
 
     Args:
         out: Folder to write to.
@@ -194,6 +224,8 @@ def quickstart(out: str = FOLDER, seed: int = 1) -> None:
     answer(sources, writer, out)
     deduplicate(out, seed=seed)
     prefer(writer, out, seed=seed)
+    # Every wording of an ordinary question has been asked by now.
+    prompt(sources, writer, out, ordinary=0, misleading=12, opinion=6)
     mix(out, repeats=2, seed=seed)
     tests = write_examination(folder.file("evaluation"), seed)
     say(f"evaluation: {len(tests)} tests in {folder.file('evaluation')}")

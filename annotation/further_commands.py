@@ -153,6 +153,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "answer": commands.answer,
     "deduplicate": commands.deduplicate,
     "prefer": commands.prefer,
+    "prompt": commands.prompt,
     "mix": commands.mix,
     "chat": chat,
     "stylise": stylise,

@@ -134,7 +134,30 @@ class Pair:
     pattern: Pattern | None = None
 
 
-R = TypeVar("R", Passage, Question, Dialogue, Pair)
+@dataclass(frozen=True)
+class Prompt:
+    """A question without an answer, for training on rewards.
+
+    Attributes:
+        id: Its name.
+        prompt: The turns up to the question.
+        backend: Who wrote the question.
+        character: To whom it is said.
+        stage: At which stage of life.
+        pattern: What kind of question.
+        passage: The passage it was made from.
+    """
+
+    id: str
+    prompt: list[Message]
+    backend: str
+    character: str | None = None
+    stage: str | None = None
+    pattern: Pattern | None = None
+    passage: str | None = None
+
+
+R = TypeVar("R", Passage, Question, Dialogue, Pair, Prompt)
 # How the values of a field are checked: its annotation, and in words.
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "str": ((str,), "text"),
@@ -147,7 +170,7 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
 }
 
 
-def write_records(file: str | Path, records: Iterable[Passage | Question | Dialogue | Pair]) -> int:
+def write_records(file: str | Path, records: Iterable[Passage | Question | Dialogue | Pair | Prompt]) -> int:
     """Write records one per line as they come; the file appears when all of them are there.
 
     Returns:
@@ -203,7 +226,8 @@ def _record(content: Mapping[str, Any], kind: type[R], file: str | Path, row: in
         values[one.name] = value
     if kind is Dialogue:
         values["messages"] = read_turns(values, "messages", "assistant", file=file, row=row)
-    if kind is Pair:
+    if kind in (Pair, Prompt):
         values["prompt"] = read_turns(values, "prompt", "user", file=file, row=row)
+    if kind is Pair:
         read_answers(values, file=file, row=row)
     return kind(**values)

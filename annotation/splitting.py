@@ -40,15 +40,9 @@ def deduplicate(
     Raises:
         InputError: There are no answers, a number is out of range, or one part would be empty.
     """
-    for name, value, most in (("--threshold", threshold, 1.0), ("--test_share", test_share, 1.0)):
-        if not 0 < value <= most or (name == "--test_share" and value == most):
-            raise InputError(
-                "is out of range",
-                field=name,
-                expected=f"more than 0 and up to {most:g}",
-                got=value,
-                fix="give a number in this range",
-            )
+    check_threshold(threshold)
+    if not 0 < test_share < 1:
+        raise _out_of_range("--test_share", "more than 0 and below 1", test_share)
     dialogues = list(read_records(folder.file(ANSWERS), Dialogue, folder.fix(ANSWERS)))
     groups: dict[tuple[str | None, str | None], list[Dialogue]] = {}
     for one in dialogues:
@@ -80,17 +74,36 @@ def unlike(dialogues: Sequence[Dialogue], threshold: float, embeddings: str = "t
     >>> [kept.id for kept in unlike(said, 0.95)]
     ['a', 'c']
     """
-    questions = [one.question for one in dialogues]
+    stays = new_ones([one.question for one in dialogues], threshold, embeddings)
+    return [one for one, stay in zip(dialogues, stays, strict=True) if stay]
+
+
+def new_ones(questions: Sequence[str], threshold: float, embeddings: str = "tfidf") -> list[bool]:
+    """Which questions are not too near to an earlier one that is new itself.
+
+    >>> new_ones(["Where do you live?", "where do you live", "What is your work?"], 0.95)
+    [True, False, True]
+    """
     embed = embedder(embeddings)
     embed.fit(questions)
     vectors = embed.embed(questions)
-    stays = [True] * len(dialogues)
+    stays = [True] * len(questions)
     for start, block in similarities(vectors, vectors):
         near = block >= threshold - 1e-6
         for offset, row in enumerate(near):
             number = start + offset
             stays[number] = not any(stays[earlier] for earlier in row[:number].nonzero()[0])
-    return [one for one, stay in zip(dialogues, stays, strict=True) if stay]
+    return stays
+
+
+def check_threshold(threshold: float) -> None:
+    """Refuse a nearness that no two questions, or all of them, have.
+
+    Raises:
+        InputError: It is out of range.
+    """
+    if not 0 < threshold <= 1:
+        raise _out_of_range("--threshold", "more than 0 and up to 1", threshold)
 
 
 def split(dialogues: Sequence[Dialogue], test_share: float, seed: int) -> tuple[list[Dialogue], list[Dialogue]]:
@@ -104,3 +117,7 @@ def split(dialogues: Sequence[Dialogue], test_share: float, seed: int) -> tuple[
         test.update(rng.sample(numbers, round(test_share * len(numbers))))
     train = [one for number, one in enumerate(dialogues) if number not in test]
     return train, [one for number, one in enumerate(dialogues) if number in test]
+
+
+def _out_of_range(option: str, expected: str, got: float) -> InputError:
+    return InputError("is out of range", field=option, expected=expected, got=got, fix="give a number in this range")

@@ -18,6 +18,7 @@ from files.errors import InputError
 PASSAGES, QUESTIONS, ANSWERS = "passages.jsonl", "questions.jsonl", "answers.jsonl"
 TRAIN, TEST, MIXED = "train.jsonl", "test.jsonl", "mixed.jsonl"
 PAIRS = {"train": "preferences-train.jsonl", "test": "preferences-test.jsonl"}
+PROMPTS = "prompts.jsonl"
 STEPS_FILE, CACHE = "steps.json", "answers.sqlite"
 MAKES = {
     PASSAGES: "retrieve",

@@ -128,5 +128,6 @@ class DialogueDataModule(ChatDataModule):
                 fix="raise data.init_args.max_tokens, or shorten the turn",
             ) from error
         except InputError as error:
-            error.file, error.row = file, one.row
+            if error.file is None:
+                error.file, error.row = file, one.row
             raise

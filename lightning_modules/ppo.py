@@ -10,13 +10,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import AdamW, Optimizer
+from torch.optim import AdamW
 from transformers import PreTrainedModel
 
 from files.errors import InputError
 from lightning_modules.base import HEADER, PersonaModule
 from lightning_modules.experience import Experience, PPOOptions, judged, predicted, update_loss
-from lightning_modules.optimizers import decayed_groups
+from lightning_modules.optimizers import decayed_groups, on_schedule
 from lightning_modules.reference import adapters_off
 from lightning_modules.rewards import Reward, total_reward
 from lightning_modules.shards import weight_in_mean
@@ -54,8 +54,10 @@ class PPOModule(PersonaModule):
         ppo: How answers are turned into updates.
         rollouts: How the model answers.
         reference: What divergence is measured from: the model without its adapter, or a frozen copy of the start.
-        learning_rate: Of AdamW, from the first step to the last.
-        value_learning_rate: Of the value head.
+        learning_rate: Of AdamW at its peak.
+        value_learning_rate: Of the value head at its peak.
+        warmup_steps: Optimizer steps until the peak.
+        final_share: Share of the learning rates that is left at the last step; 1 keeps them as they are.
         weight_decay: Decay of the weight matrices.
         betas: Memory of AdamW's two moments.
         gradient_clip: Largest norm of the gradient; None for no limit.
@@ -75,6 +77,8 @@ class PPOModule(PersonaModule):
         reference: Literal["copy", "adapter_off"] = "copy",
         learning_rate: float = 1e-5,
         value_learning_rate: float | None = None,
+        warmup_steps: int = 0,
+        final_share: float = 1.0,
         weight_decay: float = 0.0,
         betas: tuple[float, float] = (0.9, 0.999),
         gradient_clip: float | None = 1.0,
@@ -89,6 +93,8 @@ class PPOModule(PersonaModule):
         self.reference = reference
         self.learning_rate = learning_rate
         self.value_learning_rate = learning_rate if value_learning_rate is None else value_learning_rate
+        self.warmup_steps = warmup_steps
+        self.final_share = final_share
         self.weight_decay = weight_decay
         self.betas = betas
         self.gradient_clip = gradient_clip
@@ -205,6 +211,7 @@ class PPOModule(PersonaModule):
             The parts of the loss, averaged over the optimizer steps.
         """
         optimizer: Any = self.optimizers()
+        schedule: Any = self.lr_schedulers()
         sums: dict[str, float] = {}
         steps = 0
         for order in self.orders(len(experience.scores)):
@@ -216,6 +223,7 @@ class PPOModule(PersonaModule):
                 self.manual_backward(loss.total)
                 norm = clip_grad_norm_(self._trained(), self.gradient_clip or float("inf"))
                 optimizer.step()
+                schedule.step()
                 steps += 1
                 found = {"loss": loss.total.detach(), "gradient_norm": norm.detach(), **loss.parts}
                 sums = {name: sums.get(name, 0.0) + float(value) for name, value in found.items()}
@@ -226,13 +234,14 @@ class PPOModule(PersonaModule):
         generator = torch.Generator().manual_seed(self._round_seed())
         return [torch.randperm(answers, generator=generator) for _ in range(self.ppo.epochs)]
 
-    def configure_optimizers(self) -> Optimizer:
-        """AdamW at one rate, the value head at its own."""
+    def configure_optimizers(self) -> Any:
+        """AdamW at one rate, the value head at its own, and how both fall."""
         groups = [{**group, "lr": self.learning_rate} for group in decayed_groups(self.lm, self.weight_decay)]
         if self.value_head is not None:
             head = {"params": list(self.value_head.parameters()), "weight_decay": 0.0, "lr": self.value_learning_rate}
             groups.append(head)
-        return AdamW(groups, lr=self.learning_rate, betas=self.betas)
+        optimizer = AdamW(groups, lr=self.learning_rate, betas=self.betas)
+        return on_schedule(self, optimizer, self.warmup_steps, self.final_share)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave the rewards out of the header: they are no part of what was trained."""

@@ -10,7 +10,7 @@ import pytest
 
 import annotate
 from annotation.commands import next_command
-from annotation.records import Dialogue, Pair, read_records
+from annotation.records import Dialogue, Pair, Prompt, read_records
 from annotation.steps import StepFolder
 from organism.characters.examination import TESTS, read_examination
 from tests.conftest import REPOSITORY
@@ -47,6 +47,24 @@ def test_the_quickstart_trains_nothing_that_is_examined(quickstart):
     for test in ("facts", "premises", "stages", "style"):
         for item in read_examination(out / "evaluation" / f"{test}.jsonl"):
             assert (item.character, item.prompt[-1]["content"]) not in trained
+
+
+def test_the_quickstart_asks_nothing_in_rewarded_training_that_is_tested(quickstart):
+    out, _ = quickstart
+    prompts = read_records(out / "prompts.jsonl", Prompt)
+    asked = {(one.character, one.stage, one.prompt[-1]["content"]) for one in prompts}
+    known = {
+        (one.character, one.stage, one.question)
+        for name in ("train.jsonl", "test.jsonl")
+        for one in read_records(out / name, Dialogue)
+    }
+    examined = {
+        (item.character, item.stage, item.prompt[-1]["content"])
+        for test in TESTS
+        for item in read_examination(out / "evaluation" / f"{test}.jsonl")
+        if test != "robustness"
+    }
+    assert len(asked) > 400 and not asked & (known | examined)
 
 
 def test_the_quickstart_names_a_training_that_reads_its_files(quickstart):

@@ -181,13 +181,14 @@ class Lasted:
     last: int
 
 
-def moments_of(last, count, draw):
+def moments_of(last, count, draw, often):
     """Random moments of a run, in order: each start goes on where the one before was killed.
 
-    A sixth of them fall while it loads, a sixth while a checkpoint is written, and one while the last one is.
+    A sixth of them fall while it loads, a sixth while a checkpoint is written, and one while the last one is; where
+    only that one is written, those fall in a step.
     """
     few = max(1, count // 6)
-    kinds = ["loading"] * few + ["writing"] * few + ["step"] * (count - 2 * few - 1)
+    kinds = ["loading"] * few + ["writing" if often else "step"] * few + ["step"] * (count - 2 * few - 1)
     drawn = [Moment(draw.randrange(last), kind, draw.random()) for kind in kinds]
     return [*sorted(drawn, key=lambda moment: moment.step), Moment(last, "writing", 0)]
 
@@ -266,8 +267,11 @@ def written(root):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Where quickstarts are trained."""
-    return tmp_path_factory.mktemp("quickstarts")
+    """Where quickstarts are trained: a folder with what recipes name, as it stands in the repository."""
+    folder = tmp_path_factory.mktemp("quickstarts")
+    for name in ("assets", "configs"):
+        (folder / name).symlink_to(REPOSITORY / name)
+    return folder
 
 
 @pytest.mark.skipif(not FULL, reason="a quickstart takes minutes; the suite kills a short one")
@@ -277,7 +281,7 @@ def test_every_killed_quickstart_ends_with_the_same_weights(recipe, place, tally
     tally.of(f"kills of fit {recipe}")
     (straight, lasted), killed = straight_run(recipe, place), place / f"{recipe}-killed"
     progress, note = place / "killed.progress", killed / "run.json"
-    for moment in moments_of(lasted.last, KILLS, random.Random(SEED)):
+    for moment in moments_of(lasted.last, KILLS, random.Random(SEED), often=recipe not in FEWER):
         running = whole_run(recipe, killed, place, progress)
         code, said = killed_in(moment, running, progress, killed / "checkpoints", lasted)
         assert code in (0, -signal.SIGKILL), f"{moment}: {said}"

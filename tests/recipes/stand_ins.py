@@ -17,6 +17,7 @@ FOLDER = Path(__file__).with_name("annotation")
 LINES = {
     "mixed.jsonl": 24,
     "train.jsonl": 8,
+    "prompts.jsonl": 8,
     "test.jsonl": 4,
     "preferences-train.jsonl": 8,
     "preferences-test.jsonl": 4,

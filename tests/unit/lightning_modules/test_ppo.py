@@ -71,6 +71,18 @@ def test_what_is_rewarded_becomes_likelier_and_divergence_is_held(tiny_lm_dir, t
     assert all(("lora_" in name) == (lora is not None) for name in names)
 
 
+def test_the_learning_rates_fall_to_their_share(tiny_lm_dir, tmp_path):
+    module = PPOModule(
+        LMSpec(str(tiny_lm_dir)), [Letters()], PPOOptions(minibatch=4, epochs=2), RolloutOptions(max_new_tokens=2),
+        learning_rate=1e-3, value_learning_rate=1e-2, warmup_steps=2, final_share=0.1,
+    )  # fmt: skip
+    module.configure_model()
+    fit(module, prompt_data(tmp_path, module.lm_spec, batch_size=12), tmp_path, max_steps=12)
+    assert module.trainer.global_step == 12
+    rates = {group["initial_lr"]: group["lr"] for group in module.trainer.optimizers[0].param_groups}
+    assert rates == pytest.approx({1e-3: 1e-4, 1e-2: 1e-3})
+
+
 def test_answers_are_laid_out_as_they_were_written():
     model, tokenizer = random_model("llama"), byte_tokenizer()
     settings = {"max_new_tokens": 6, "temperature": 1.0, "top_p": 1.0, "seed": 3}
