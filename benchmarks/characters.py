@@ -42,7 +42,7 @@ RESULT = Path(__file__).with_name("characters.json")
 MODEL = "assets/tiny-ocean"
 DPO, PPO = Path("configs/dpo/quickstart.yaml"), Path("configs/ppo/quickstart.yaml")
 SEED = 11
-ANSWERS = 4
+ANSWERS = 8
 """Answers to each question, for one alone says little of a model that draws its words."""
 
 

@@ -121,11 +121,12 @@ def test_a_killed_annotation_ends_with_the_same_data(tmp_path, monkeypatch, tall
     for _ in range(KILLS):
         late, start = lasted * draw.random(), time.monotonic()
         arguments = ["quickstart", "--out", "killed"]
-        killed(annotate.main, arguments, lambda late=late, start=start: time.monotonic() - start > late)
-        tally.put_in()
+        if killed(annotate.main, arguments, lambda late=late, start=start: time.monotonic() - start > late):
+            tally.put_in()
     assert ended(annotate.main, ["quickstart", "--out", "killed"], capsys).code == 0
     names = {name for name in files_in(Path("straight")) if not name.endswith("sqlite")}
     assert names <= files_in(Path("killed"))
     for name in sorted(names):
         assert Path("killed", name).read_bytes() == Path("straight", name).read_bytes(), name
-    tally.stood(KILLS)
+    assert tally.tried >= 0.9 * KILLS
+    tally.stood(tally.tried)
