@@ -13,6 +13,7 @@ from torch import distributed
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
+from datamodules.workers import begin_worker
 from files.errors import InputError, check_at_least
 from lm.loading import LMSpec, load_tokenizer
 
@@ -107,6 +108,7 @@ class ResumableLoader:
             batch_sampler=batches,
             collate_fn=self.collate,
             num_workers=self.num_workers,
+            worker_init_fn=begin_worker,
             # A generator of its own: starting workers must not draw from the one that training draws from.
             generator=torch.Generator().manual_seed(self.seed),
         )
@@ -197,6 +199,7 @@ class ChatDataModule(LightningDataModule):
             batch_sampler=batches,
             collate_fn=collate,
             num_workers=self.num_workers,
+            worker_init_fn=begin_worker,
         )
 
 

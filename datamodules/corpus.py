@@ -8,7 +8,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from datamodules.base import ChatDataModule, rank_and_world
-from datamodules.windows import ChatSource, FileChats, Onward, OrganismChats, Window, Windows, as_it_is, be_modest
+from datamodules.windows import ChatSource, FileChats, Onward, OrganismChats, Window, Windows, as_it_is
+from datamodules.workers import begin_worker
 from files.errors import InputError
 from lm.loading import LMSpec
 from lm.packing import PackedBatch, nothing_of
@@ -74,7 +75,7 @@ class CorpusLoader:
                 collate_fn=as_it_is,
                 num_workers=self.num_workers,
                 prefetch_factor=1 if self.num_workers else None,
-                worker_init_fn=be_modest,
+                worker_init_fn=begin_worker,
                 generator=torch.Generator().manual_seed(0),
             )
         )

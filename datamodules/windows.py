@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -196,11 +195,6 @@ def grouped(rows: list[tuple[int, list[int]]], tokens_per_batch: int) -> list[tu
         mine += [[]] * (-len(mine) % height)
         batches += [(width, mine[start : start + height]) for start in range(0, len(mine), height)]
     return batches
-
-
-def be_modest(_worker: int) -> None:
-    """Let a preparing process yield to training where both want the same core."""
-    os.nice(5)
 
 
 def as_it_is(item: Any) -> Any:
