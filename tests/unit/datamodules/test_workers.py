@@ -40,12 +40,12 @@ def alive(process):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for it")
 def test_a_worker_ends_with_the_training_that_started_it():
-    training = subprocess.Popen([sys.executable, "-c", TRAINING], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    worker = int(training.stdout.readline())
-    time.sleep(0.5)
-    assert worker != training.pid and alive(worker)
-    training.send_signal(signal.SIGKILL)
-    training.wait()
+    started = subprocess.Popen([sys.executable, "-c", TRAINING], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    with started as training:
+        worker = int(training.stdout.readline())
+        time.sleep(0.5)
+        assert worker != training.pid and alive(worker)
+        training.send_signal(signal.SIGKILL)
     until = time.monotonic() + 4
     while alive(worker) and time.monotonic() < until:
         time.sleep(0.02)
