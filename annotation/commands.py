@@ -167,6 +167,7 @@ def prompt(
     ordinary: int = 2,
     misleading: int = 1,
     opinion: int = 1,
+    again: list[str] | None = None,
     threshold: float = splitting.THRESHOLD,
     embeddings: str = "tfidf",
     temperature: float = 1.0,
@@ -180,6 +181,7 @@ def prompt(
         ordinary: Ordinary questions about each passage, beyond those of `ask`.
         misleading: Questions with a false premise about each passage.
         opinion: Paragraphs with an opinion about each passage.
+        again: Patterns of train.jsonl that are asked again, so that they are not unlearnt.
         threshold: A question whose cosine with an earlier one is at least this is left out.
         embeddings: How similarity is measured, tfidf or a sentence-transformers model by name.
         temperature: How much a language model varies.
@@ -187,7 +189,7 @@ def prompt(
     folder, characters = output_folder(out), sources.read()
     counts = {"ordinary": ordinary, "misleading": misleading, "opinion": opinion}
     with closing(writer.writer(folder, characters)) as chosen:
-        say(prompting.prompt(folder, characters, chosen, counts, threshold, embeddings, temperature))
+        say(prompting.prompt(folder, characters, chosen, counts, again or (), threshold, embeddings, temperature))
 
 
 def mix(
@@ -225,7 +227,7 @@ def quickstart(out: str = FOLDER, seed: int = 1) -> None:
     deduplicate(out, seed=seed)
     prefer(writer, out, seed=seed)
     # Every wording of an ordinary question has been asked by now.
-    prompt(sources, writer, out, ordinary=0, misleading=12, opinion=6)
+    prompt(sources, writer, out, ordinary=0, misleading=12, opinion=6, again=["ordinary"])
     mix(out, repeats=2, seed=seed)
     tests = write_examination(folder.file("evaluation"), seed)
     say(f"evaluation: {len(tests)} tests in {folder.file('evaluation')}")

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from annotation.asking import written_questions
-from annotation.records import Pattern, Prompt, Question, read_records, write_records
+from annotation.records import PATTERNS, Dialogue, Pattern, Prompt, Question, read_records, write_records
 from annotation.sources import CharacterFiles, stage_names
 from annotation.splitting import THRESHOLD, check_threshold, new_ones
-from annotation.steps import PROMPTS, QUESTIONS, StepFolder
+from annotation.steps import PROMPTS, QUESTIONS, TRAIN, StepFolder
 from annotation.writers import Writer
 from files.errors import InputError
 
@@ -22,6 +22,7 @@ def prompt(
     characters: Sequence[CharacterFiles],
     writer: Writer,
     counts: Mapping[str, int],
+    again: Sequence[str] = (),
     threshold: float = THRESHOLD,
     embeddings: str = "tfidf",
     temperature: float = 1.0,
@@ -33,6 +34,8 @@ def prompt(
         characters: Whom they are about.
         writer: Who writes them.
         counts: How many of each pattern about each passage.
+        again: Patterns of `train.jsonl` that are asked again: rewarded for one kind of question alone, a model forgets
+            how to answer the others.
         threshold: A question whose cosine with an earlier one, asked here or in `questions.jsonl`, is at least this is
             left out.
         embeddings: How similarity is measured.
@@ -46,6 +49,7 @@ def prompt(
             asked.
     """
     check_threshold(threshold)
+    repeated = _asked_again(folder, again)
     asked = list(read_records(folder.file(QUESTIONS), Question, folder.fix(QUESTIONS)))
     written = written_questions(folder, characters, writer, counts, temperature, "prompt", _after(asked))
     further, failures, how = written
@@ -62,8 +66,25 @@ def prompt(
             got=f"{len(further)} that are like them, {len(failures.rows)} failures",
             fix="ask for more of them, raise --threshold, or give --base_url and --model",
         )
-    counted = {"dropped": len(further) - len(prompts), "prompts": write_records(folder.file(PROMPTS), prompts)}
+    counted = {"dropped": len(further) - len(prompts), "new": len(prompts), "asked again": len(repeated)}
+    write_records(folder.file(PROMPTS), [*prompts, *repeated])
     return folder.finish("prompt", failures, counted, how)
+
+
+def _asked_again(folder: StepFolder, patterns: Sequence[str]) -> list[Prompt]:
+    """The questions of some patterns that answers are learnt of, without these."""
+    unknown = [name for name in patterns if name not in PATTERNS]
+    if unknown:
+        raise InputError(
+            "is no pattern", field="--again", expected=", ".join(PATTERNS), got=unknown[0], fix="correct it"
+        )
+    if not patterns:
+        return []
+    return [
+        Prompt(one.id, one.messages[:-1], one.backend, one.character, one.stage, one.pattern, one.passage)
+        for one in read_records(folder.file(TRAIN), Dialogue, folder.fix(TRAIN))
+        if one.pattern in patterns
+    ]
 
 
 def _after(asked: Sequence[Question]) -> dict[Pattern, int]:

@@ -51,20 +51,26 @@ def test_the_quickstart_trains_nothing_that_is_examined(quickstart):
 
 def test_the_quickstart_asks_nothing_in_rewarded_training_that_is_tested(quickstart):
     out, _ = quickstart
-    prompts = read_records(out / "prompts.jsonl", Prompt)
-    asked = {(one.character, one.stage, one.prompt[-1]["content"]) for one in prompts}
-    known = {
-        (one.character, one.stage, one.question)
-        for name in ("train.jsonl", "test.jsonl")
-        for one in read_records(out / name, Dialogue)
+    asked = {
+        name: {
+            (one.character, one.stage, one.prompt[-1]["content"])
+            for one in read_records(out / "prompts.jsonl", Prompt)
+            if (one.pattern == "ordinary") == (name == "again")
+        }
+        for name in ("new", "again")
     }
+    train, test = (
+        {(one.character, one.stage, one.question) for one in read_records(out / name, Dialogue)}
+        for name in ("train.jsonl", "test.jsonl")
+    )
     examined = {
         (item.character, item.stage, item.prompt[-1]["content"])
         for test in TESTS
         for item in read_examination(out / "evaluation" / f"{test}.jsonl")
         if test != "robustness"
     }
-    assert len(asked) > 400 and not asked & (known | examined)
+    assert len(asked["new"]) > 400 and not asked["new"] & (train | test | examined)
+    assert len(asked["again"]) > 400 and asked["again"] <= train and not asked["again"] & (test | examined)
 
 
 def test_the_quickstart_names_a_training_that_reads_its_files(quickstart):

@@ -91,7 +91,7 @@ def test_prompts_are_questions_that_nobody_was_asked_before(built, tmp_path):
     prompts, questions = records(built, PROMPTS, Prompt), records(built, QUESTIONS, Question)
     asked = {(one.character, one.stage, one.question) for one in questions}
     new = [(one.character, one.stage, one.prompt[-1]["content"]) for one in prompts]
-    assert f"{len(new)} prompts" in said and len(new) > 50
+    assert f"{len(new)} new" in said and len(new) > 50
     assert len(set(new)) == len(new) and not asked & set(new)
     assert {one.pattern for one in prompts} == {"misleading", "opinion"}
     assert not {one.id for one in prompts} & {one.id for one in questions}
@@ -101,6 +101,16 @@ def test_prompts_are_questions_that_nobody_was_asked_before(built, tmp_path):
         assert not query.held_out
         if one.pattern == "misleading":
             assert query.claimed != characters()[one.character].stages[one.stage].facts[query.relation]
+
+
+def test_questions_that_are_learnt_can_be_asked_again(built):
+    prompting.prompt(built, SourceOptions().read(), RuleWriter(), {"misleading": 2}, again=["ordinary"])
+    prompts, train = records(built, PROMPTS, Prompt), records(built, TRAIN)
+    repeated = [(one.id, one.prompt) for one in prompts if one.pattern == "ordinary"]
+    assert repeated == [(one.id, one.messages[:-1]) for one in train if one.pattern == "ordinary"]
+    assert 0 < len(repeated) < len(prompts)
+    with pytest.raises(InputError, match="--again"):
+        prompting.prompt(built, SourceOptions().read(), RuleWriter(), {"misleading": 2}, again=["rude"])
 
 
 def test_prompts_like_those_that_were_asked_are_left_out(tmp_path):
