@@ -25,6 +25,7 @@ from datamodules.beside import AskedBeside
 from datamodules.side_questions import SideEffectSpec
 from files.assets import asset_path
 from files.atomic import write_json
+from files.library_notes import leave_out_notes
 from files.locked_folder import locked_folder
 from files.parser_errors import PlainErrors
 from files.provenance import data_hash
@@ -43,6 +44,7 @@ RESULTS, DONE = "results.json", "evaluation.json"
 # Two warnings of libraries about themselves: that arguments come from a list, and about a pytree class.
 for _own in ("LightningCLI's args parameter is intended", r"`isinstance\(treespec, LeafSpec\)` is deprecated"):
     warnings.filterwarnings("ignore", message=_own)
+leave_out_notes()
 
 
 class PlainParser(PlainErrors, LightningArgumentParser):

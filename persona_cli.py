@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import warnings
 from contextlib import ExitStack
@@ -11,15 +10,17 @@ from typing import Any, Literal
 
 import yaml
 from lightning.pytorch import LightningDataModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, RichProgressBar
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from callbacks.finite_training import FiniteTraining
+from callbacks.progress import TrainingProgressBar
 from callbacks.resume import ExactResume
 from callbacks.run_folder import CONFIG_FILE, LOGS, RunFolder, WholeCheckpointIO, checkpoint_to_go_on_from
 from files.errors import InputError
+from files.library_notes import leave_out_notes
 from files.locked_folder import locked_folder
 from files.parser_errors import PlainErrors
 from files.trainer_settings import check_seed, check_trainer, refused_by_lightning
@@ -44,8 +45,7 @@ for _meant in (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
 ):
     warnings.filterwarnings("ignore", message=_meant)
-# And an advertisement for a service.
-logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda line: "litlogger" not in line.getMessage())
+leave_out_notes()
 
 
 class PlainParser(PlainErrors, LightningArgumentParser):
@@ -151,7 +151,7 @@ class PersonaCLI(LightningCLI):
         if settings.get("enable_progress_bar") is not False and not any(
             isinstance(callback, ProgressBar) for callback in callbacks
         ):
-            callbacks.append(RichProgressBar())
+            callbacks.append(TrainingProgressBar())
         callbacks += [ExactResume(), FiniteTraining()]
         if self.subcommand == "fit" and not settings.get("fast_dev_run"):
             callbacks.append(RunFolder(root, self._settings_as_yaml(), resumed=self.checkpoint is not None))

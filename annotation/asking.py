@@ -46,7 +46,12 @@ def passages_of(folder: StepFolder, characters: Sequence[CharacterFiles]) -> dic
             found[character.slug].append(passage)
     for slug, passages in found.items():
         if not passages:
-            raise InputError("has no passage of a character", file=file, expected=slug, fix=folder.fix(PASSAGES))
+            raise InputError(
+                "has no passage of a character",
+                file=file,
+                expected=slug,
+                fix=f"{folder.fix(PASSAGES)}, with the same --characters; another --out keeps what is there",
+            )
     return found
 
 

@@ -13,6 +13,7 @@ from annotation.commands import next_command
 from annotation.records import Dialogue, Pair, Prompt, read_records
 from annotation.steps import StepFolder
 from organism.characters.examination import TESTS, read_examination
+from tests.annotating import write_character
 from tests.conftest import REPOSITORY
 from tests.faults.commands import ended, files_in
 from tests.recipes.stand_ins import FOLDER, LINES, some_lines
@@ -126,3 +127,12 @@ def test_options_may_stand_in_a_file(tmp_path, capsys):
     assert ended(annotate.main, ["retrieve", "--out", tmp_path], capsys).code == 0
     assert ended(annotate.main, ["ask", "--config", tmp_path / "ask.yaml"], capsys).code == 0
     assert len((tmp_path / "questions.jsonl").read_text().splitlines()) == 80
+
+
+def test_questions_about_somebody_whose_passages_are_elsewhere_say_how_to_get_them(tmp_path, capsys):
+    characters, out = tmp_path / "characters.yaml", tmp_path / "out"
+    ada = write_character(tmp_path / "ada")
+    characters.write_text(f"- name: {ada.name}\n  knowledge: {ada.knowledge}\n  style: {ada.style}\n")
+    assert ended(annotate.main, ["retrieve", "--out", out], capsys).code == 0
+    command = ["ask", "--characters", characters, "--out", out, "--base_url", "http://127.0.0.1:9/v1", "--model", "m"]
+    ended(annotate.main, command, capsys).says("ada-finch", f"retrieve --out {out}", "with the same --characters")
