@@ -179,5 +179,5 @@ docs: $(INSTALLED) ## the documentation as pages, strictly and offline -> runs/s
 	$(RUN) -m pip install -q -e ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
-docs-commands: $(INSTALLED) ## the commands of README.md and docs/, each training they show for 20 steps
-	$(OFFLINE) CUDA_VISIBLE_DEVICES= COMMANDS=full $(RUN) -m pytest tests/cli/test_documented_commands.py
+docs-commands: $(INSTALLED) ## the commands of README.md and docs/, each run shortened where no network is needed (half an hour)
+	$(OFFLINE) CUDA_VISIBLE_DEVICES= COMMANDS=full $(RUN) -m pytest tests/cli/test_documented_commands.py tests/cli/test_documented_runs.py

@@ -1,7 +1,7 @@
 """What README.md and docs/ tell a reader to type is there, and its options are accepted.
 
-With COMMANDS=full (`make docs-commands`) every training they show is also run, for 20 steps, as it is typed, and the
-commands in the heads of settings files are looked at too.
+With COMMANDS=full (`make docs-commands`) the commands in the heads of settings files are looked at too, and
+`test_documented_runs.py` runs the shown ones.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import importlib
 import os
 import re
 import runpy
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -26,15 +25,13 @@ from evaluate import JUDGING, OWN, taken_out
 from files.errors import InputError
 from persona_cli import PersonaCLI
 from tests.documented import PAGES, REPOSITORY, commands, fenced, head_commands, settings_files
-from tests.recipes.trajectory import STEPS, stand_ins
+from tests.documented_plan import HELP
 
 COMMANDS = commands()
 SETTINGS = [str(file.relative_to(REPOSITORY)) for file in settings_files()]
 in_full = pytest.mark.skipif(os.environ.get("COMMANDS") != "full", reason="minutes: make docs-commands runs it")
 SHOWN = {word for words in COMMANDS.values() for word in words}
-FITS = {text: words for text, words in COMMANDS.items() if words[:3] == ["python", "train.py", "fit"]}
 EXAMPLES = [(page, code) for page in PAGES for code in fenced(page, "python")]
-HELP = {"--help", "--options", "--model.help", "--data.help"}
 _TARGETS = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), flags=re.MULTILINE))
 _EXTRAS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
@@ -210,21 +207,3 @@ def test_three_lines_of_python_answer_as_a_persona(
     plain = left["speaker"].generate(question)
     assert len(answer) > 20 and answer.strip() != str(plain)
     assert left["speaker"].steered("extraversion+", strength=0).generate(question) == plain
-
-
-@in_full
-@pytest.mark.timeout(600)
-@pytest.mark.filterwarnings("ignore::UserWarning")  # Lightning's advice, of so few batches
-@pytest.mark.parametrize("text", [text for text, words in FITS.items() if any("quickstart" in word for word in words)])
-def test_a_training_that_is_shown_runs(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(REPOSITORY)
-    words = FITS[text][2:]
-    replaced = stand_ins(REPOSITORY / words[words.index("--config") + 1])
-    replaced |= {"trainer.max_steps": str(STEPS), "trainer.default_root_dir": str(tmp_path)}
-    replaced |= {"trainer.limit_val_batches": "1", "trainer.enable_progress_bar": "false"}
-    replaced |= {"trainer.log_every_n_steps": "1"}
-    if "configs/pas/quickstart.yaml" in words:  # one step for ten people, and no gradient
-        replaced |= {"data.init_args.people": "2"}
-    monkeypatch.setattr(sys, "argv", ["train.py", *words])
-    PersonaCLI([*words, *(part for key, value in replaced.items() for part in (f"--{key}", value))])
-    assert (tmp_path / "checkpoints").is_dir()

@@ -85,6 +85,23 @@ def test_seeds_are_averaged_and_compared(world, tiny_lm_dir, tmp_path, capsys):
     assert "| none | " in (out / "leaderboard.md").read_text()
 
 
+def test_methods_draw_by_each_seed(world, tiny_lm_dir, tmp_path, capsys):
+    few = (
+        "--classifier",
+        "null",
+        "--side_effects",
+        "null",
+        "--trainer.callbacks",
+        "callbacks.prompting.DescriptionPrompt",
+    )
+    arguments = command(world, tiny_lm_dir, tmp_path / "s", *few, "--seeds", "3,4")
+    assert ended(evaluate.main, arguments, capsys).code == 0
+    told = [(tmp_path / "s" / f"seed-{seed}" / "settings.yaml").read_text() for seed in (3, 4)]
+    drawn = [(tmp_path / "s" / f"seed-{seed}" / "records.jsonl").read_text() for seed in (3, 4)]
+    assert "        seed: 3" in told[0] and "        seed: 4" in told[1]
+    assert drawn[0] != drawn[1]
+
+
 @pytest.mark.parametrize(
     ("more", "parts"),
     [

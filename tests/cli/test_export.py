@@ -9,7 +9,7 @@ from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
 import export
-from deployment.edits import read_edits
+from deployment.edits import edited_by, read_edits
 from editors.hypernetwork import TransformOptions
 from interventions.places import places_of
 from interventions.steered_model import SteeredModel
@@ -73,9 +73,20 @@ def test_edits_become_plain_weights(editor, tmp_path, capsys):
     written(capsys, path, "--out", tmp_path / "one", *edits, "--topics", '["Tea"]')
     alone = logits(module.lm, GIVEN, module.edit([first]).edit)
     torch.testing.assert_close(plain_logits(tmp_path / "one"), alone, **CLOSE)
+
     ended(export.main, [path, "--out", tmp_path / "x"], capsys).says("--edits")
     ended(export.main, [path, "--out", tmp_path / "x", *edits, "--topics", '["Tee"]'], capsys).says("no such topic")
     assert not (tmp_path / "x").exists()
+
+
+def test_edits_that_break_the_model_are_counted(editor, tmp_path, monkeypatch, caplog):
+    _, module = editor
+    (tmp_path / "edits.json").write_text(json.dumps(EDITS))
+    edited_by(module, read_edits(tmp_path / "edits.json"))
+    assert not caplog.text
+    monkeypatch.setattr(module, "broken_above", 0.0)
+    edited_by(module, read_edits(tmp_path / "edits.json"))
+    assert "2 of 2 edits broke the model" in caplog.text and "--topics" in caplog.text
 
 
 @pytest.fixture

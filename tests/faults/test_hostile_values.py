@@ -236,5 +236,5 @@ def test_a_model_s_folder_with_a_fault(name, tiny_lm_dir, tmp_path, capsys):
 def test_a_judge_that_cannot_be_reached(tmp_path, capsys):
     arguments = ("--check-judge", "--base_url", "http://127.0.0.1:9/v1", "--model", "m", "--retries", "0")
     end = ended(evaluate.main, [*arguments, "--out", tmp_path / "judge"], capsys)
-    end.says("--base_url", "answered none of", "connection")
+    end.says("--base_url", "cannot be reached", "connection")
     assert not list((tmp_path / "judge").glob("check-*"))

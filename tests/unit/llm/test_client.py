@@ -77,6 +77,17 @@ def test_a_fault_that_stays_is_one_counted_failure(fault, reason, attempts, tmp_
     assert SECRET not in outcomes[1].detail
 
 
+def test_an_address_where_nothing_listens_ends_the_run_with_its_first_request(tmp_path):
+    with FaultyEndpoint() as gone:
+        pass
+    asker = client(gone, tmp_path, Limits(tokens=1000), retries=1, concurrency=1)
+    received = []
+    with pytest.raises(InputError, match="cannot be reached") as error:
+        asker.run([say(f"q{number}") for number in range(50)], lambda *outcome: received.append(outcome))
+    assert error.value.field == "--base_url" and received == []
+    assert asker.cache.spent() == (0, 0.0)
+
+
 def test_answers_are_asked_for_once(tmp_path):
     with FaultyEndpoint() as endpoint:
         ask_all(client(endpoint, tmp_path), [say("a"), say("b"), say("a"), say("a", draw=1)])
