@@ -83,7 +83,7 @@ def run_sweep(build: Build, arguments: Sequence[str], sweep: str) -> Path:
 
 
 def run_seeds(build: Build, arguments: Sequence[str], seeds: str) -> Path:
-    """Evaluate once for every seed and write the means over seeds.
+    """Evaluate once for every seed, that of the data and of each method, and write the means over seeds.
 
     Args:
         build: Makes an evaluation of a command line.
@@ -101,7 +101,8 @@ def run_seeds(build: Build, arguments: Sequence[str], seeds: str) -> Path:
     first = build(list(arguments))
     settings = first.settings()
     root = first.root if first.folder_given else first.root.with_name(f"{first.root.name}-seeds")
-    runs = [_done(build, settings, {SEED_KEY: seed}, root / f"seed-{seed}") for seed in numbers]
+    drawn_by = [SEED_KEY, *(place for place in _leaves(settings) if _is_seed_of_a_method(place))]
+    runs = [_done(build, settings, dict.fromkeys(drawn_by, seed), root / f"seed-{seed}") for seed in numbers]
     write_json(root / RESULTS, [_mean(rows) for rows in _matched(runs)])
     write_leaderboard([row for rows in runs for row in rows], root, f"Seeds {', '.join(map(str, numbers))}")
     return root
@@ -210,6 +211,11 @@ def _leaves(settings: Any, place: Place = ()) -> Iterator[Place]:
         yield place
     for name, value in inner:
         yield from _leaves(value, (*place, name))
+
+
+def _is_seed_of_a_method(place: Place) -> bool:
+    """Whether a method of the trainer's callbacks or of the baselines draws by it, such as descriptions or examples."""
+    return place[0] in ("trainer", "baselines") and place[-2:] == ("init_args", "seed")
 
 
 def _dotted(place: Place, numbers: bool = True) -> str:

@@ -29,7 +29,8 @@ options:
   --seed_everything N the seed (default: 1)
   --sweep KEY=A,B,C   evaluate once for each value of a setting, such as model.init_args.temperature=0,0.7; the end of
                       a key will do where it names one setting. Draws trait expression against perplexity
-  --seeds 0,1,2       evaluate once for each seed; figures are means over seeds, intervals over seeds too
+  --seeds 0,1,2       evaluate once for each seed, of data and methods; figures in results.json are means over seeds,
+                      intervals over seeds too
   --compare FOLDER .. make a report of the results in and below these folders: report.html, one page that needs nothing
                       else, report.md, leaderboard.md, tests of methods against each other row by row, pictures (PNG,
                       SVG) and TensorBoard logs with the hparams table
@@ -82,7 +83,8 @@ def main(arguments: list[str]) -> None:
         raise InputError("do not go together", field="--sweep, --seeds", fix="sweep once for each seed")
     (name, text), *_ = given.items()
     root = run_sweep(EvalCLI, rest, text) if name == "--sweep" else run_seeds(EvalCLI, rest, text)
-    sys.stdout.write(f"Results of all are in {root}\n")
+    page = "sweep.md" if name == "--sweep" else "leaderboard.md"
+    sys.stdout.write(f"Results of all are in {root}, a table in {root / page}\n")
 
 
 def compare(arguments: Sequence[str]) -> None:

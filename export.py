@@ -32,10 +32,10 @@ options:
 
 examples:
   python export.py runs/quickstart/checkpoints/last.ckpt --edits assets/data/personality_edit/test.json \\
-      --topics '["NAME"]' --out runs/export/mend
+      --topics '["the Glubrel River"]' --out runs/export/mend
   python export.py configs/eval/personality_bench/repe.yaml --personas '["extraversion+", "neuroticism-"]' \\
       --out runs/export/repe
-  python export.py runs/pas/bundles/plain/case-1.safetensors --out runs/export/pas
+  python export.py runs/pas/bundles/plain/case-1000.safetensors --out runs/export/pas
 
 exit codes: 0 done, 2 something in the options or the source is wrong (the message says what), 130 interrupted
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from lightning_modules.mend import MENDModule
 from lm.chat import Chat
 from organism.questions import OPINION_QUESTIONS
 from personas.layouts import edit_instruction
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -104,13 +107,22 @@ def edited_by(module: MENDModule, edits: Sequence[TextEdit]) -> tuple[LowRankEdi
             fix="give --edits FILE, and --topics for some of them",
         )
     made: LowRankEdit | None = None
+    broken = 0
     for edit in edits:
         try:
-            made = module.edit([edit.chat()], made, [f"{edit.target}, {edit.topic}"]).edit
+            model = module.edit([edit.chat()], made, [f"{edit.target}, {edit.topic}"])
         except InputError as error:
             if error.file is None and error.field is None:  # it is about the text
                 error.file, error.row, error.field = edit.file, edit.row, f"{edit.target}[0]"
             raise
+        made = model.edit
+        broken += any(report.broken for report in model.health)
     if made is None:
         raise RuntimeError("expected an edit")
+    if broken:
+        _log.warning(
+            "%d of %d edits broke the model: they are made on top of each other; choose fewer by --topics",
+            broken,
+            len(edits),
+        )
     return made.detach(), [f"{edit.target}, {edit.topic}" for edit in edits]

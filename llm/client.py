@@ -113,7 +113,8 @@ class ChatClient:
             What became of them.
 
         Raises:
-            InputError: The openai package is missing, or the endpoint refuses everything (key, address, model).
+            InputError: The openai package is missing, or the endpoint refuses everything (key, address, model) or was
+                never reached.
             KeyboardInterrupt: On Ctrl-C; what was answered until then is kept.
         """
         progress = self.settings.progress if shown_progress is None else shown_progress

@@ -32,6 +32,8 @@ class _Fault:
     final: bool = False
     # Whether the endpoint may have charged for it without saying how much.
     charged: bool = False
+    # Whether nothing listened at the address.
+    unreached: bool = False
 
 
 class Session:
@@ -55,12 +57,13 @@ class Session:
         self._free = asyncio.Semaphore(self._patience.concurrency)
         self._pace = Pace(self._patience.requests_per_minute)
         self._under_way: dict[str, asyncio.Future[Outcome]] = {}
+        self._reached = False
 
     async def outcome(self, request: ChatRequest) -> Outcome:
         """What comes of a request: from the cache, from an equal one under way, or from the endpoint.
 
         Raises:
-            InputError: The endpoint refuses every request, or the cache cannot be written.
+            InputError: The endpoint refuses every request or was never reached, or the cache cannot be written.
         """
         endpoint = self._settings.endpoint
         key = request.key(endpoint.base_url, endpoint.model)
@@ -90,6 +93,7 @@ class Session:
                 return ChatFailure("budget", REASONS["budget"], attempt)
             attempt += 1
             result = await self._attempt(request, key, held)
+            self._reached |= isinstance(result, Reply) or not result.unreached
             if isinstance(result, Reply):
                 answer = self._answer(result, request, attempt, held)
                 endpoint = self._settings.endpoint
@@ -99,6 +103,8 @@ class Session:
             faults["bad" if bad else "failed"] += 1
             allowed = self._patience.bad_answers if bad else self._patience.retries
             if result.final or faults["bad" if bad else "failed"] > allowed:
+                if not self._reached:  # nor would any other request
+                    raise self._out_of_reach(result.detail)
                 return ChatFailure(result.reason, without_secret(result.detail, self._secret), attempt)
             if result.pause is not None:
                 self._pace.wait(result.pause)
@@ -147,13 +153,26 @@ class Session:
         except (TimeoutError, openai.APITimeoutError):
             return _Fault("timeout", f"nothing after {self._patience.timeout:g} s", charged=True)
         except openai.APIConnectionError as error:
-            return _Fault("connection", shown(str(error.__cause__ or error)), charged=True)
+            unreached = (
+                type(error.__cause__).__name__ == "ConnectError"
+            )  # the class is that of openai's own HTTP client
+            detail = shown(str(error.__cause__ or error))
+            return _Fault("connection", detail, charged=not unreached, unreached=unreached)
         except openai.APIStatusError as error:
             return self._status(error)
         except (openai.APIError, ValueError) as error:
             # The bytes of an answer came, but they are no JSON; it was charged for all the same.
             return _Fault("malformed", shown(f"no JSON: {error}"), charged=True)
         return read_reply(completion, request)
+
+    def _out_of_reach(self, detail: str) -> InputError:
+        return InputError(
+            f"the endpoint cannot be reached: {without_secret(detail, self._secret)}",
+            field="--base_url",
+            expected="a chat model that is running and can be reached",
+            got=self._settings.endpoint.base_url,
+            fix="see that it runs, then give the same command again",
+        )
 
     def _status(self, error: Any) -> _Fault:
         status = int(error.status_code)
