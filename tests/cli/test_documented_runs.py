@@ -35,7 +35,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
 
 @in_full
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("text", [text for text, words in RUN.items() if words[1] != "chat.py"])
+@pytest.mark.parametrize("text", [text for text, words in RUN.items() if words[1] != "chat.py"], ids=str)
 def test_a_command_does_what_its_page_says(text: str, reader: Reader) -> None:
     ended = reader.give(RUN[text])
     # benchmarks.fit says by its exit code that something does not fit on this machine.
@@ -49,7 +49,7 @@ def test_a_command_does_what_its_page_says(text: str, reader: Reader) -> None:
 
 @in_full
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("text", [text for text, words in RUN.items() if words[1] == "chat.py"])
+@pytest.mark.parametrize("text", [text for text, words in RUN.items() if words[1] == "chat.py"], ids=str)
 def test_a_page_to_chat_is_served_until_it_is_interrupted(text: str, reader: Reader) -> None:
     pytest.importorskip("gradio", reason="the extra demo is not installed")
     port = free_port()

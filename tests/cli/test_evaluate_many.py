@@ -98,7 +98,7 @@ def test_methods_draw_by_each_seed(world, tiny_lm_dir, tmp_path, capsys):
     assert ended(evaluate.main, arguments, capsys).code == 0
     told = [(tmp_path / "s" / f"seed-{seed}" / "settings.yaml").read_text() for seed in (3, 4)]
     drawn = [(tmp_path / "s" / f"seed-{seed}" / "records.jsonl").read_text() for seed in (3, 4)]
-    assert "        seed: 3" in told[0] and "        seed: 4" in told[1]
+    assert "      seed: 3" in told[0] and "      seed: 4" in told[1]
     assert drawn[0] != drawn[1]
 
 
