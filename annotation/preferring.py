@@ -96,7 +96,9 @@ def prefer(folder: StepFolder, writer: Writer, settings: PairSettings) -> str:
                 "gives no pair",
                 file=folder.file(name),
                 expected="several characters or stages, or --rejected_from without_character",
-                got=f"{len(dialogues)} conversations",
+                got=", ".join(
+                    [f"{len(dialogues)} conversations", *(f"{n} lost: {why}" for why, n in failures.counts().items())]
+                ),
             )
         counts[f"pairs to {part} on"] = write_records(folder.file(PAIRS[part]), pairs)
     return folder.finish("prefer", failures, counts, written)

@@ -129,4 +129,4 @@ def scripted(said: str) -> str:
         return f"Ranking: [[{' > '.join(map(str, range(1, answers + 1)))}]]" if "Ranking:" in said else "Rating: [[3]]"
     if said.startswith(("About", "Words of")):
         return f"What is thing{next(_NUMBERS)}?"  # no two of them alike
-    return f"Oh! {said[:80]}"
+    return f"Oh! {said[:80]} I thought of {next(_NUMBERS)} things."  # never twice the same
