@@ -57,14 +57,8 @@ SAVING = {
 SHORT = (
     *("--trainer.max_steps", "9", "--trainer.callbacks", json.dumps([SAVING])),
     *("--data.init_args.batch_size", "2", "--trainer.accumulate_grad_batches", "2"),
-    *(
-        "--model.init_args.transform.rank",
-        "16",
-        "--trainer.limit_val_batches",
-        "1",
-        "--trainer.val_check_interval",
-        "6",
-    ),
+    *("--model.init_args.transform.rank", "16"),
+    *("--trainer.limit_val_batches", "1", "--trainer.val_check_interval", "6"),
 )
 
 
@@ -144,7 +138,7 @@ def test_a_killed_quickstart_ends_with_the_same_editor(tmp_path, tally):
 
 
 def assert_same_training(straight, killed, steps):
-    """The last checkpoints of two runs hold the same."""
+    """The last checkpoints of both hold the same."""
     first, second = (torch.load(root / "checkpoints" / "last.ckpt", weights_only=True) for root in (straight, killed))
     assert first["global_step"] == second["global_step"] == steps
     for part in ("state_dict", "optimizer_states", "lr_schedulers"):

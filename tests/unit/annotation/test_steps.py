@@ -1,19 +1,18 @@
 """The steps from text to training data, with the built-in writer and with a model behind an endpoint."""
 
 import json
-from itertools import count
 
 import numpy as np
 import pytest
 
-from annotation import asking, mixing, preferring, prompting, splitting
+from annotation import asking, mixing, preferring, splitting
 from annotation.answering import Answerer, AnswerSettings, answer
 from annotation.asking import passages_of
 from annotation.options import SourceOptions, WriterOptions
 from annotation.preferring import PairSettings, nearest_differing
-from annotation.records import Dialogue, Pair, Passage, Prompt, Question, read_records, write_records
+from annotation.records import Dialogue, Pair, Passage, Question, read_records, write_records
 from annotation.retrieval import PassageIndex, TfidfEmbedder, similarities
-from annotation.steps import ANSWERS, MIXED, PAIRS, PROMPTS, QUESTIONS, TEST, TRAIN, StepFolder
+from annotation.steps import ANSWERS, MIXED, PAIRS, QUESTIONS, TEST, TRAIN, StepFolder
 from annotation.stylising import read_instructions, stylise
 from annotation.talking import chat, review
 from annotation.writers import BUILT_IN, RuleWriter
@@ -84,58 +83,6 @@ def test_pairs_prefer_the_character_at_its_stage(built):
                 assert any(name == pair.character and stage != pair.stage for name, stage in owners)
             elif pair.rejected_from == "other_character":
                 assert any(name != pair.character for name, _ in owners)
-
-
-def test_prompts_are_questions_that_nobody_was_asked_before(built, tmp_path):
-    said = prompting.prompt(built, SourceOptions().read(), RuleWriter(), {"misleading": 2, "opinion": 1})
-    prompts, questions = records(built, PROMPTS, Prompt), records(built, QUESTIONS, Question)
-    asked = {(one.character, one.stage, one.question) for one in questions}
-    new = [(one.character, one.stage, one.prompt[-1]["content"]) for one in prompts]
-    assert f"{len(new)} new" in said and len(new) > 50
-    assert len(set(new)) == len(new) and not asked & set(new)
-    assert {one.pattern for one in prompts} == {"misleading", "opinion"}
-    assert not {one.id for one in prompts} & {one.id for one in questions}
-    for one in prompts:
-        assert one.backend == BUILT_IN and one.prompt[0]["content"].startswith(f"You are {one.character}. It is")
-        query = known_queries()[one.prompt[-1]["content"]]
-        assert not query.held_out
-        if one.pattern == "misleading":
-            assert query.claimed != characters()[one.character].stages[one.stage].facts[query.relation]
-
-
-def test_questions_that_are_learnt_can_be_asked_again(built):
-    prompting.prompt(built, SourceOptions().read(), RuleWriter(), {"misleading": 2}, again=["ordinary"])
-    prompts, train = records(built, PROMPTS, Prompt), records(built, TRAIN)
-    repeated = [(one.id, one.prompt) for one in prompts if one.pattern == "ordinary"]
-    assert repeated == [(one.id, one.messages[:-1]) for one in train if one.pattern == "ordinary"]
-    assert 0 < len(repeated) < len(prompts)
-    with pytest.raises(InputError, match="--again"):
-        prompting.prompt(built, SourceOptions().read(), RuleWriter(), {"misleading": 2}, again=["rude"])
-
-
-def test_prompts_like_those_that_were_asked_are_left_out(tmp_path):
-    folder, sources = StepFolder(tmp_path), SourceOptions().read()
-    asking.retrieve(folder, sources)
-    asking.ask(folder, sources, RuleWriter(), {"ordinary": 12})  # every wording about both facts of a paragraph
-    with pytest.raises(InputError, match="gave no new question"):
-        prompting.prompt(folder, sources, RuleWriter(), {"ordinary": 2})
-    with pytest.raises(InputError, match="--threshold"):
-        prompting.prompt(folder, sources, RuleWriter(), {"ordinary": 2}, threshold=1.5)
-
-
-def test_a_model_is_asked_for_further_questions_not_for_the_same_again(tmp_path):
-    numbers = count()
-    with FaultyEndpoint(answer=lambda _: f"What is thing{next(numbers)}?") as endpoint:
-        folder, sources = StepFolder(tmp_path / "out"), [write_character(tmp_path)]
-        asking.retrieve(folder, sources)
-        with_model = model_writer(endpoint, folder)
-        asking.ask(folder, sources, with_model, {"ordinary": 2})
-        before = endpoint.answered.total()
-        prompting.prompt(folder, sources, with_model, {"ordinary": 1}, threshold=1.0)
-        with_model.close()
-        passages = records(folder, "passages.jsonl", Passage)
-        assert endpoint.answered.total() - before == len(passages)
-    assert {one.id.rpartition("-")[2] for one in records(folder, PROMPTS, Prompt)} == {"2"}
 
 
 def test_the_mixture_repeats_the_characters(built):
