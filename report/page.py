@@ -17,7 +17,7 @@ from report.boards import BASE, Board, overview
 from report.cells import number
 from report.contents import Contents
 from report.drawing import CurvePicture, Radar, curve, radar
-from report.paired_tests import PairedTest, p_cell
+from report.paired_tests import PairedTest, p_cell, wins_cell
 from report.profiles import OF_THE_TRAIT, Profiles, axis_label
 from report.provenance import Source
 from report.spending import SPENT, Spending, shows
@@ -222,7 +222,7 @@ def _test_cells(test: PairedTest) -> tuple[str, ...]:
     other = "base model" if test.other == BASE else test.other
     interval = f"{number(low)} to {number(high)}" if math.isfinite(low) and math.isfinite(high) else ""
     effect = number(test.effect) if math.isfinite(test.effect) else ""
-    return test.metric, test.method, other, number(value), interval, p_cell(test.p_holm), effect
+    return test.metric, test.method, other, number(value), interval, p_cell(test.p_holm), effect, wins_cell(test)
 
 
 def _radars(of: Profiles, order: Sequence[str]) -> Radars:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from files.atomic import atomic_write_text
 from files.readers import read_json_lines, require
-from metrics.bootstrap import Interval, bootstrap_difference
+from metrics.bootstrap import Interval, bootstrap_difference, bootstrap_interval
 from metrics.glossary import MEANINGS, ranked
 from metrics.outcome import MetricRow
 from metrics.result_rows import RESULTS, ResultRow, by_run, read_results
@@ -38,6 +38,7 @@ class PairedTest(NamedTuple):
         p: Of a two-sided permutation test.
         p_holm: The same, corrected for all tests of this benchmark and model.
         effect: Mean difference in standard deviations of the differences.
+        wins: Share of rows on which the one is better, with its interval; a row on which both are equal counts half.
     """
 
     benchmark: str
@@ -49,6 +50,7 @@ class PairedTest(NamedTuple):
     p: float
     p_holm: float
     effect: float
+    wins: Interval
 
 
 _Pending = tuple[PairedTest, Tensor]
@@ -101,10 +103,11 @@ def paired_tests_markdown(tests: Sequence[PairedTest]) -> str:
     parts = [
         "## Paired tests",
         "Each method against the model as it is (`none`), and the best against the others, row by row: mean difference "
-        "with its 95 % interval, p of a two-sided permutation test, p corrected for all tests of the table (Holm), and "
-        "the effect in standard deviations of the differences (d; 0.2 is small, 0.5 medium, 0.8 large).",
+        "with its 95 % interval, p of a two-sided permutation test, p corrected for all tests of the table (Holm), the "
+        "effect in standard deviations of the differences (d; 0.2 is small, 0.5 medium, 0.8 large), and the share of "
+        "rows on which the method is the better of the two, with its 95 % interval (wins; equal rows count half).",
     ]
-    header = ["figure", "method", "against", "difference", "rows", "p", "p, Holm", "d"]
+    header = ["figure", "method", "against", "difference", "rows", "p", "p, Holm", "d", "wins"]
     for (benchmark, model), members in groups.items():
         parts += [
             f"### {table_cell(benchmark)}, {table_cell(model)}",
@@ -144,6 +147,11 @@ def p_cell(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def wins_cell(test: PairedTest) -> str:
+    """The share of rows that a method wins, with its interval."""
+    return _interval_cell(test.metric, test.wins)
+
+
 def unit_of(record: str, persona: str) -> str:
     """The independent unit that a record belongs to: the item, where it is asked under several personas.
 
@@ -155,12 +163,16 @@ def unit_of(record: str, persona: str) -> str:
 
 
 def _cells(test: PairedTest) -> list[str]:
-    value, low, high, n = test.difference
-    known = math.isfinite(low) and math.isfinite(high)
-    row = MetricRow(test.metric, "all", value, low if known else None, high if known else None, n, None)
     size = "" if math.isnan(test.effect) else number(test.effect) if math.isfinite(test.effect) else "infinite"
     names = [f"`{test.metric}`", table_cell(test.method), table_cell(test.other)]
-    return [*names, interval_cell(row), str(n), p_cell(test.p), p_cell(test.p_holm), size]
+    difference = _interval_cell(test.metric, test.difference)
+    return [*names, difference, str(test.difference.n), p_cell(test.p), p_cell(test.p_holm), size, wins_cell(test)]
+
+
+def _interval_cell(metric: str, of: Interval) -> str:
+    value, low, high, n = of
+    known = math.isfinite(low) and math.isfinite(high)
+    return interval_cell(MetricRow(metric, "all", value, low if known else None, high if known else None, n, None))
 
 
 def _decided(family: Sequence[_Pending]) -> list[PairedTest]:
@@ -195,7 +207,23 @@ def _test(named: tuple[str, str, str], method: str, other: str, ours: Scores, th
         return None
     left, right = (torch.tensor([one[unit] for unit in common], dtype=torch.float64) for one in (ours, theirs))
     difference, effect = bootstrap_difference(left, right), paired_effect(left - right).item()
-    return PairedTest(*named, method, other, difference, math.nan, math.nan, effect), left - right
+    won = won_rows(left - right, MEANINGS[named[2]].better)
+    return PairedTest(*named, method, other, difference, math.nan, math.nan, effect, won), left - right
+
+
+def won_rows(differences: Tensor, better: str | None) -> Interval:
+    """Share of rows on which the one is better than the other; a row on which both are equal counts half.
+
+    Args:
+        differences: (N,) one method minus the other.
+        better: `lower` where the smaller value is the better one.
+
+    Example:
+        >>> won_rows(torch.tensor([1.0, 1.0, 0.0, -1.0]), "higher").value
+        0.625
+    """
+    gained = -differences if better == "lower" else differences
+    return bootstrap_interval((gained.sign() + 1) / 2)
 
 
 def _place(rows: Sequence[ResultRow], metric: str) -> tuple[bool, float]:

@@ -4,10 +4,11 @@ import json
 import math
 
 import pytest
+import torch
 
 from files.errors import InputError
 from metrics.result_rows import read_results
-from report.paired_tests import paired_tests, paired_tests_markdown, write_paired_tests
+from report.paired_tests import paired_tests, paired_tests_markdown, won_rows, write_paired_tests
 
 BASE = [0.1, 0.2, 0.3, 0.4]
 # by method: its value of each row
@@ -52,7 +53,15 @@ def test_methods_are_tested_against_the_base_and_the_best(tmp_path):
     assert found["ike", "none"].effect == math.inf  # 0.1 everywhere
     text = write_paired_tests(list(found.values()), tmp_path / "out")
     assert (tmp_path / "out" / "paired_tests.md").read_text() == text
-    assert "| `acc` | mend | none | 0.600" in text and "| 4 | 0.125 | 0.375 | 3.000 |" in text
+    assert "| `acc` | mend | none | 0.600" in text and "| 4 | 0.125 | 0.375 | 3.000 | 1.000 [1.000, 1.000] |" in text
+
+
+def test_wins_are_the_rows_on_which_a_method_is_better(tmp_path):
+    # right where the base is wrong on three of four rows, equal on the last
+    [test] = paired_tests(write_run(tmp_path / "a", ["mend"], {"mend": [0.9, 0.9, 0.9, 0.4]}))
+    assert test.wins.value == 3.5 / 4 and test.wins.n == 4 and 0.5 <= test.wins.low < 3.5 / 4 < test.wins.high <= 1
+    assert "| 0.875 [" in paired_tests_markdown([test])
+    assert won_rows(torch.tensor([-1.0, -1.0, 1.0]), "lower").value == pytest.approx(2 / 3)
 
 
 def test_seeds_and_personas_of_one_item_are_one_row(tmp_path):

@@ -43,9 +43,9 @@ def test_a_corrected_paired_test_overrules_everything(tmp_path):
     board = board_of(tmp_path, [figure("x", 0.9), figure("y", 0.5)])
     apart = Interval(0.4, 0.3, 0.5, 10)
     for p, best in ((0.01, "x"), (0.2, None), (float("nan"), None)):
-        test = PairedTest("personality_edit", "tiny", "acc", "x", "y", apart, p, p, 1.0)
+        test = PairedTest("personality_edit", "tiny", "acc", "x", "y", apart, p, p, 1.0, apart)
         assert first_by(with_tests(board, [test]), "acc").best == best
-    elsewhere = PairedTest("trait", "tiny", "acc", "x", "y", apart, 0.5, 0.5, 1.0)
+    elsewhere = PairedTest("trait", "tiny", "acc", "x", "y", apart, 0.5, 0.5, 1.0, apart)
     assert first_by(with_tests(board, [elsewhere]), "acc").best == "x"
 
 
