@@ -15,7 +15,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from transformers import PreTrainedModel
 
 from lightning_modules.base import PersonaModule
-from lightning_modules.optimizers import decayed_groups
+from lightning_modules.optimizers import check_optimizer_settings, decayed_groups
 from lightning_modules.schedules import warmup_cosine
 from lm.classifier import ClassifierSpec, head_of, load_classifier
 from lm.loading import LMSpec, load_tokenizer, model_hash
@@ -57,6 +57,7 @@ class ClassifierModule(PersonaModule):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(lm)
+        check_optimizer_settings(learning_rate=learning_rate, weight_decay=weight_decay, warmup_steps=warmup_steps)
         self.labels = list(labels)
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay

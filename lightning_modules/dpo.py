@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from files.errors import InputError
 from lightning_modules.base import PersonaModule
-from lightning_modules.optimizers import adamw_on_schedule, clip_and_log
+from lightning_modules.optimizers import adamw_on_schedule, check_optimizer_settings, clip_and_log
 from lightning_modules.reference import FOLDER, KeptLogProbs, PairData, adapters_off, kept_log_probs, pair_log_probs
 from lightning_modules.shards import weight_in_mean
 from lightning_modules.starting import start_model
@@ -56,6 +56,13 @@ class DPOModule(PersonaModule):
         init_from: str | None = None,
     ) -> None:
         super().__init__(lm, init_from)
+        check_optimizer_settings(
+            betas=betas,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            warmup_steps=warmup_steps,
+            final_share=final_share,
+        )
         self.objective = objective or PairOptions()
         self.reference = reference
         self.learning_rate = learning_rate

@@ -13,6 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from files.errors import InputError, check_at_least
 from lightning_modules.schedules import warmup_cosine
 from lightning_modules.shards import whole
 
@@ -47,6 +48,30 @@ class JointOptimizer(Optimizer):
 
     def _share_groups(self) -> None:
         self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+
+def check_optimizer_settings(betas: tuple[float, float] = (0.9, 0.999), **values: float) -> None:
+    """Refuse settings of an optimizer that it could not work with, before a model is loaded.
+
+    Args:
+        betas: Memory of the two moments.
+        values: Learning rates, decay, steps and shares by the name of their option; none may be negative.
+
+    Raises:
+        InputError: Naming the option.
+
+    >>> check_optimizer_settings(learning_rate=0.0)
+    """
+    for name, value in values.items():
+        check_at_least(f"model.init_args.{name}", value, 0)
+    if not all(0 <= beta < 1 for beta in betas):
+        raise InputError(
+            "is out of range",
+            field="model.init_args.betas",
+            expected="two numbers from 0 to below 1",
+            got=list(betas),
+            fix="correct it",
+        )
 
 
 def decayed_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

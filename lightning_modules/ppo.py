@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from files.errors import InputError
 from lightning_modules.base import HEADER, PersonaModule
 from lightning_modules.experience import Experience, PPOOptions, judged, predicted, update_loss
-from lightning_modules.optimizers import decayed_groups, on_schedule
+from lightning_modules.optimizers import check_optimizer_settings, decayed_groups, on_schedule
 from lightning_modules.reference import adapters_off
 from lightning_modules.rewards import Reward, total_reward
 from lightning_modules.shards import weight_in_mean
@@ -86,6 +86,13 @@ class PPOModule(PersonaModule):
         init_from: str | None = None,
     ) -> None:
         super().__init__(lm, init_from)
+        check_optimizer_settings(
+            betas=betas,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            warmup_steps=warmup_steps,
+            final_share=final_share,
+        )
         self.automatic_optimization = False
         self.rewards = list(rewards or [])
         self.ppo = ppo or PPOOptions()
@@ -93,6 +100,7 @@ class PPOModule(PersonaModule):
         self.reference = reference
         self.learning_rate = learning_rate
         self.value_learning_rate = learning_rate if value_learning_rate is None else value_learning_rate
+        check_optimizer_settings(value_learning_rate=self.value_learning_rate)
         self.warmup_steps = warmup_steps
         self.final_share = final_share
         self.weight_decay = weight_decay

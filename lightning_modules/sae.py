@@ -17,7 +17,7 @@ from interventions.jump_relu import fires
 from interventions.places import places_of
 from interventions.replaced import ReplaceOutput, output_of
 from lightning_modules.base import PersonaModule
-from lightning_modules.optimizers import on_schedule
+from lightning_modules.optimizers import check_optimizer_settings, on_schedule
 from lightning_modules.sft import summed_loss
 from lm.loading import LMSpec, freeze
 from lm.packing import PackedBatch
@@ -79,6 +79,9 @@ class SAEModule(PersonaModule):
         seed: int = 0,
     ) -> None:
         super().__init__(lm)
+        check_optimizer_settings(
+            betas=betas, learning_rate=learning_rate, warmup_steps=warmup_steps, final_share=final_share
+        )
         self.layer = layer
         self.features = features
         self.architecture: Literal["topk", "jumprelu"] = architecture

@@ -12,7 +12,13 @@ from torch.optim import AdamW, Optimizer
 from transformers import PreTrainedModel
 
 from lightning_modules.base import PersonaModule
-from lightning_modules.optimizers import clip_and_log, decayed_groups, muon_with_adamw, on_schedule
+from lightning_modules.optimizers import (
+    check_optimizer_settings,
+    clip_and_log,
+    decayed_groups,
+    muon_with_adamw,
+    on_schedule,
+)
 from lightning_modules.shards import averaged, weight_in_mean
 from lm.loading import LMSpec
 from lm.packing import PackedBatch
@@ -58,6 +64,14 @@ class SFTModule(PersonaModule):
         init_from: str | None = None,
     ) -> None:
         super().__init__(lm, init_from)
+        check_optimizer_settings(
+            betas=betas,
+            learning_rate=learning_rate,
+            matrix_learning_rate=matrix_learning_rate,
+            weight_decay=weight_decay,
+            warmup_steps=warmup_steps,
+            final_share=final_share,
+        )
         self.prompt_weight = prompt_weight
         self.full_answer = full_answer
         self.optimizer = optimizer

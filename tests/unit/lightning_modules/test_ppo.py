@@ -152,3 +152,13 @@ def test_options_that_mean_nothing_are_refused(options, tiny_lm_dir):
 def test_without_an_adapter_there_is_none_to_switch_off(tiny_lm_dir):
     with pytest.raises(InputError, match="no adapter to switch off"):
         PPOModule(LMSpec(str(tiny_lm_dir)), [Letters()], reference="adapter_off").configure_model()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"learning_rate": -1.0}, {"value_learning_rate": -1.0}, {"warmup_steps": -1}, {"betas": (0.9, 1.0)}]
+)
+def test_an_optimizer_that_means_nothing_is_refused_before_a_model_is_loaded(settings):
+    [name] = settings
+    with pytest.raises(InputError) as caught:
+        PPOModule(LMSpec("no-such-folder"), [Letters()], **settings)
+    assert caught.value.field == f"model.init_args.{name}"
