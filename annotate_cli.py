@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -18,6 +19,18 @@ from files.parser_errors import PlainErrors
 _SHARED: dict[str, type] = {"sources": SourceOptions, "writer": WriterOptions}
 # All others write into the folder of an annotation; of two at a time each would lose what the other has noted.
 _READING = ("chat", "export")
+
+
+class _CommandErrors(PlainErrors):
+    """Names options as they are typed: --file, and not export.file."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Refuse a command line.
+
+        Raises:
+            InputError: Always.
+        """
+        super().error(re.sub(rf"(?<= )(?:{'|'.join(COMMANDS)})\.(?=\w)", "--", message), ex)
 
 
 def run(arguments: list[str]) -> None:
@@ -43,7 +56,7 @@ def run(arguments: list[str]) -> None:
 
 
 def _parser() -> ArgumentParser:
-    parser = PlainErrors(
+    parser = _CommandErrors(
         prog="annotate.py",
         usage="python annotate.py COMMAND [--KEY VALUE ...]",
         description="Build the training data of a character (python annotate.py --help is a short page).",

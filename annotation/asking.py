@@ -186,7 +186,8 @@ def _some(questions: list[Question], file: Path, failures: Failures) -> list[Que
             "gave no question",
             file=file,
             expected="at least one",
-            got=dict(failures.counts()),
-            fix="the built-in writer knows the invented characters alone; give --base_url and --model for others",
+            got=[f"{reason}: {count}" for reason, count in failures.counts().items()],
+            fix="the built-in writer knows the invented characters alone: give --base_url and --model for others; "
+            "of an endpoint, see that it runs at --base_url",
         )
     return questions
