@@ -63,7 +63,12 @@ class PromptDataModule(ChatDataModule):
             known = {name: value for name, value in record.items() if name != key}
             self.prompts.append((self.tags.tagged(record, chat, self.file, row), known))
         if not self.prompts:
-            raise InputError("holds no prompt", file=self.file, expected='a line such as {"prompt": [...]}')
+            raise InputError(
+                "holds no prompt",
+                file=self.file,
+                expected='a line such as {"prompt": [...]}',
+                fix="give another file; `python annotate.py prompt` writes one",
+            )
 
     def train_dataloader(self) -> ResumableLoader:
         """Prompts in an order of their own in every epoch."""

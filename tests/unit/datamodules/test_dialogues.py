@@ -178,3 +178,10 @@ def test_a_persons_answers_become_pairs_and_prompts(spec, tmp_path):
     with pytest.raises(InputError, match="out of range"):
         PapiPairDataModule(spec, str(tmp_path), others=5).setup("fit")
     assert json.dumps(data.settings())
+
+
+def test_a_file_without_prompts_says_what_writes_one(tmp_path):
+    (tmp_path / "prompts.jsonl").write_text("\n")
+    with pytest.raises(InputError, match="holds no prompt") as caught:
+        PromptDataModule(LMSpec("no-such-folder"), str(tmp_path / "prompts.jsonl")).setup("fit")
+    assert "annotate.py prompt" in str(caught.value)
