@@ -166,7 +166,7 @@ def test_faulty_sources_are_reported(tmp_path, capsys):
     ended(annotate.main, ["ask", *command[1:-2]], capsys).says("nobody that the built-in writer knows", "--base_url")
     nowhere = ["--base_url", "http://127.0.0.1:9/v1", "--retries", "0", "--timeout", "1"]
     asked = [*command[1:-2], "--ordinary", "1", "--misleading", "0", "--opinion", "0", "--model", "m", *nowhere]
-    ended(annotate.main, ["ask", *asked], capsys).says("gave no question", "connection: ", "see that it runs")
+    ended(annotate.main, ["ask", *asked], capsys).says("--base_url", "cannot be reached", "see that it runs")
     ended(annotate.main, ["stylise", "--out", out], capsys).says("field '--inputs': is missing")
     ended(annotate.main, ["deduplicate", "--out", tmp_path / "empty"], capsys).says(
         "answers.jsonl", "annotate.py answer"
