@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -65,7 +65,7 @@ class TraitReading(BesideBenchmark):
         self.ends = [
             torch.tensor([known.index(f"{trait}{end}") for trait in self.traits], dtype=torch.long) for end in "+-"
         ]
-        self._read: dict[str, Tensor] = {}
+        self._read: dict[tuple[str, ...], dict[str, Tensor]] = {}
 
     def own_metrics(self) -> frozenset[str]:
         """All figures read off texts."""
@@ -74,12 +74,13 @@ class TraitReading(BesideBenchmark):
     def measure(self, questions: Questions, base: Answers, persona: Answers) -> list[RecordScores]:
         """Score each record of a batch: the interface is that of `Benchmark`."""
         scores = super().measure(questions, base, persona)
-        self._classify([text for record in scores for one in record.samples for text in (one.base, one.persona)])
+        before = self._classify([one.base for record in scores for one in record.samples])
+        after = self._classify([one.persona for record in scores for one in record.samples])
         return [
             with_values(
                 record,
-                self._values(record.persona, [(one.base, one.base) for one in record.samples]),
-                self._values(record.persona, [(one.base, one.persona) for one in record.samples]),
+                self._values(record.persona, [(one.base, one.base) for one in record.samples], before, before),
+                self._values(record.persona, [(one.base, one.persona) for one in record.samples], before, after),
             )
             for record in scores
         ]
@@ -104,20 +105,33 @@ class TraitReading(BesideBenchmark):
             rows.append(mean_row(metric, "all", metric, records))
         return rows
 
-    def _classify(self, texts: Sequence[str]) -> None:
-        """Read the texts that were not read before; the base model's come once for every method."""
-        if len(self._read) > _KEPT_TEXTS:
-            self._read.clear()
-        new = [text for text in dict.fromkeys(texts) if text not in self._read]
-        if new:
-            self._read.update(zip(new, self.classifier.probabilities(new), strict=True))
+    def _classify(self, texts: Sequence[str]) -> Mapping[str, Tensor]:
+        """Read texts; the base model's of a batch come once for every method.
 
-    def _values(self, persona: Persona, texts: Sequence[tuple[str, str]]) -> Values:
+        What is read together is the same in every run, for the last digits depend on it: an evaluation that goes on
+        where it was killed must not read only what it has not met yet.
+        """
+        together = tuple(dict.fromkeys(texts))
+        if together not in self._read:
+            if sum(map(len, self._read)) > _KEPT_TEXTS:
+                self._read.clear()
+            read = self.classifier.probabilities(together) if together else ()
+            self._read[together] = dict(zip(together, read, strict=True))
+        return self._read[together]
+
+    def _values(
+        self,
+        persona: Persona,
+        texts: Sequence[tuple[str, str]],
+        read_before: Mapping[str, Tensor],
+        read_after: Mapping[str, Tensor],
+    ) -> Values:
         """The figures of one record, from its answers of the base model and under the method."""
         values: Values = dict.fromkeys(sorted(self.own_metrics()))
         if not texts:
             return values
-        before, after = (torch.stack([self._read[pair[side]] for pair in texts]) for side in (0, 1))
+        before = torch.stack([read_before[text] for text, _ in texts])
+        after = torch.stack([read_after[text] for _, text in texts])
         profile = trait_expression(after, *self.ends).mean(0).tolist()
         values |= {f"{PROFILE}/{trait}": value for trait, value in zip(self.traits, profile, strict=True)}
         trait, level = wanted_end(persona)
