@@ -131,6 +131,9 @@ def written_questions(
         step: Which step this is.
         begin: The number of the first question of a pattern, where others were asked before; 0 by default.
 
+    Returns:
+        The questions, what could not be written, and what the writer says of it.
+
     Raises:
         InputError: There are no passages, the counts are wrong, or the budget is used up.
     """

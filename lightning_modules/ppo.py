@@ -86,9 +86,11 @@ class PPOModule(PersonaModule):
         init_from: str | None = None,
     ) -> None:
         super().__init__(lm, init_from)
+        value_learning_rate = learning_rate if value_learning_rate is None else value_learning_rate
         check_optimizer_settings(
             betas=betas,
             learning_rate=learning_rate,
+            value_learning_rate=value_learning_rate,
             weight_decay=weight_decay,
             warmup_steps=warmup_steps,
             final_share=final_share,
@@ -99,8 +101,7 @@ class PPOModule(PersonaModule):
         self.rollouts = rollouts or RolloutOptions()
         self.reference = reference
         self.learning_rate = learning_rate
-        self.value_learning_rate = learning_rate if value_learning_rate is None else value_learning_rate
-        check_optimizer_settings(value_learning_rate=self.value_learning_rate)
+        self.value_learning_rate = value_learning_rate
         self.warmup_steps = warmup_steps
         self.final_share = final_share
         self.weight_decay = weight_decay
