@@ -34,7 +34,7 @@ def review(answerer: Answerer, questions: list[Question], writer: Writer, read: 
         The wishes, in the order in which they came.
 
     Raises:
-        InputError: Nothing was answered.
+        InputError: Nothing was answered, or what is typed ended before the person accepted an answer.
     """
     wishes: list[str] = []
     for question in questions:
@@ -44,8 +44,14 @@ def review(answerer: Answerer, questions: list[Question], writer: Writer, read: 
             say(f"Q: {question.question}\nA: {text}")
             try:
                 said = read(f"'{ENOUGH}' to accept, or what should be different: ").strip()
-            except EOFError:
-                return wishes
+            except EOFError as ended:
+                raise InputError(
+                    "typing ended before an answer was accepted",
+                    row=question.question,
+                    field="--review",
+                    expected=f"'{ENOUGH}', or what should be different",
+                    fix="run it where someone can type, or give the wishes by --feedback and leave out --review",
+                ) from ended
             if said.lower() == ENOUGH or not said:
                 break
             wishes.append(said)

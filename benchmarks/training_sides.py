@@ -31,7 +31,7 @@ from lm.preferences import preference_batch
 from losses.dpo import PairOptions, preference_loss
 
 CONTESTS = ("sft_full", "sft_lora", "sft_packed", "dpo_full", "dpo_lora", "dpo_cached")
-CHATS, PAIRS = 4, 2
+CHATS, PAIRS = 4, 4
 RATE, CLIP = 1e-5, 1.0
 Step = Callable[[], float]
 

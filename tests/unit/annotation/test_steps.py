@@ -206,6 +206,17 @@ def test_who_writes_by_rule_says_that_wishes_change_nothing(built):
     assert wishes == ["shorter"] and len(shown) == 3 and "--base_url" in shown[1]
 
 
+def test_a_review_that_nobody_ends_stops_before_all_is_answered(built):
+    sources = SourceOptions().read()
+    answerer = Answerer(sources, passages_of(built, sources), AnswerSettings())
+
+    def closed(_):
+        raise EOFError
+
+    with pytest.raises(InputError, match=r"'--review': typing ended.*\n.*'ok'.*\n.*--feedback"):
+        review(answerer, records(built, QUESTIONS, Question)[:1], RuleWriter(), closed, lambda _: None)
+
+
 def test_a_conversation_goes_on_with_what_was_said(tmp_path):
     folder, character = StepFolder(tmp_path / "out"), write_character(tmp_path / "ada")
     asking.retrieve(folder, [character])
