@@ -2,7 +2,8 @@
 
 `python -m benchmarks.train` (or `make bench-train`) writes `benchmarks/train.json`. A step is loss, gradients, clipping
 and AdamW on the same batch of the same random model of about 100 million parameters, in float32. Speeds are in tokens
-of the conversations per second, ours over TRL's, the median of interleaved pairs of steps in one process:
+of the conversations per second, ours over TRL's, the median of interleaved pairs of steps in one process, each
+comparison in a new one, since what an earlier comparison leaves of the allocator's habits changes the next:
 
 - `sft_vs_trl`: the lower of full training and LoRA (`sft_full_vs_trl`, `sft_lora_vs_trl`), a conversation per row
 - `sft_packed_vs_trl`: full training with packing, against TRL without
@@ -24,6 +25,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -73,24 +75,32 @@ def peak_of(name: str, side: str) -> float:
     return peak_above(lambda: (step(), step()))
 
 
+def measured(*options: str) -> Any:
+    """What this program prints in a process of its own, given options that have it measure one thing."""
+    command = [sys.executable, "-m", "benchmarks.train", *options]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)  # noqa: S603
+
+
 def main(arguments: list[str]) -> None:
     """Run the benchmark, print its figures and write them down."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--speeds-of", choices=CONTESTS, metavar="CONTEST", help="only measure time, and print it")
     parser.add_argument("--peak-of", nargs=2, metavar=("CONTEST", "SIDE"), help="only measure memory, and print it")
     parser.add_argument("--output", type=Path, default=RESULT, help="where the figures go (default: %(default)s)")
     parser.add_argument(
         "--clock", choices=sorted(CLOCKS), default="wall", help="cpu: seconds of the processor, where others work too"
     )
     options = parser.parse_args(arguments)
-    if options.peak_of:
-        Console(soft_wrap=True).print(json.dumps(peak_of(*options.peak_of)))
-        return
     console = Console(stderr=True)
+    if options.speeds_of or options.peak_of:
+        one = options.speeds_of and speeds(contest(options.speeds_of), CLOCKS[options.clock], console)
+        Console(soft_wrap=True).print_json(data=one or peak_of(*options.peak_of))
+        return
     figures: dict[str, object] = {}
     ratios: dict[str, float] = {}
     differences = []
     for name in CONTESTS:
-        found = speeds(contest(name), CLOCKS[options.clock], console)
+        found = measured("--speeds-of", name, "--clock", options.clock)
         ratios[name] = found["ratio"]
         differences.append(found["difference"])
         figures |= {f"{name}_tokens_per_second": found["ours"], f"{name}_tokens_per_second_other": found["theirs"]}
@@ -98,11 +108,7 @@ def main(arguments: list[str]) -> None:
         figures[name] = min(ratios[side] for side in sides)
     figures |= {f"{name}_vs_trl": ratios[name] for name in CONTESTS if name.endswith(("full", "lora"))}
     for name in track(CONTESTS, "memory", console=console):
-        peaks = {}
-        for side in ("ours", "theirs"):
-            command = [sys.executable, "-m", "benchmarks.train", "--peak-of", name, side]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-            peaks[side] = float(done.stdout.strip().splitlines()[-1])
+        peaks = {side: measured("--peak-of", name, side) for side in ("ours", "theirs")}
         figures[f"{name}_peak_mb"] = peaks["ours"]
         figures[f"{name}_memory"] = peaks["ours"] / peaks["theirs"]
     figures |= {
