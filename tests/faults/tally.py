@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,11 @@ class Report:
         self.file = file
         self.parts: dict[str, dict[str, dict[str, int]]] = {}
 
+    @cached_property
+    def commit(self) -> str | None:
+        """The commit as it is before the report is first written, which would count as a change of it."""
+        return commit_hash()
+
     def add(self, part: str, kind: str, tried: int, survived: int) -> None:
         """Add a test's faults to its part, which replaces the one of an earlier session."""
         counts = self.parts.setdefault(part, {}).setdefault(kind, {"tried": 0, "survived": 0, "lost": 0})
@@ -65,7 +71,7 @@ class Report:
     def write(self) -> None:
         """Write the whole report: parts of earlier sessions as they were, and those of this one."""
         known = json.loads(self.file.read_text(encoding="utf-8"))["parts"] if self.file.is_file() else {}
-        now = {"made": datetime.now(UTC).strftime("%Y-%m-%d"), "commit": commit_hash()}
+        now = {"made": datetime.now(UTC).strftime("%Y-%m-%d"), "commit": self.commit}
         for part, kinds in self.parts.items():
             of_part = known.setdefault(part, {})
             for kind, counts in kinds.items():
