@@ -44,6 +44,7 @@ $(INSTALLED): pyproject.toml
 	print("== pip offered torch", torch.__version__, "built for", "GPUs, " + gpu if gpu else "CPUs only")'
 	@echo "== OceanTune and the dev extra"
 	$(RUN) -m pip install -e ".[dev]"
+	@$(RUN) -m pip install -q -e ".[fuzz]" || echo "== no fuzzer for this platform or from this index: its tests will be skipped"
 	@touch $@
 
 quickstart: $(INSTALLED) ## train MEND on the built-in model, evaluate it on held-out topics, write the report

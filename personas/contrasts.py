@@ -111,7 +111,7 @@ def _first_line_is_whole(path: Path) -> bool:
         with path.open(encoding="utf-8") as stream:
             first = next((line for line in stream if line.strip()), "")
         return isinstance(json.loads(first), dict)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
 
 

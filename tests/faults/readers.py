@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from datamodules.prompts import read_prompt
 from datamodules.side_questions import SideEffectSpec, read_side_questions
 from datamodules.trait_items import read_trait_items
 from deployment.edits import read_edits
+from files.errors import InputError
 from files.journal import Journal
 from files.json_stream import read_json_records
 from files.readers import read_csv_rows, read_json, read_json_lines, read_text_lines
@@ -73,6 +75,8 @@ from tests.faults.workbooks import workbook
 from tests.papi import as_csv, item_row
 from tests.traits import trait_record
 
+SECONDS = 20
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -89,6 +93,23 @@ class Reader:
     read: Callable[[Path], object]
     name: str = "file.json"
     whole: bool = True
+
+
+def outcome(reader: Reader, file: Path) -> InputError | None:
+    """What came of a file: nothing, or the error; anything else is passed on.
+
+    What counts is the time that the reader computes: a busy machine is no hang, and one that waits is ended from
+    outside.
+    """
+    begun = time.process_time()
+    try:
+        reader.read(file)
+    except InputError as error:
+        assert str(error) and len(str(error)) < 20_000
+        return error
+    finally:
+        assert time.process_time() - begun < SECONDS, "it took too long"
+    return None
 
 
 def every(found: Iterator[Any]) -> list[Any]:

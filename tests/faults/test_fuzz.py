@@ -3,8 +3,6 @@
 `make faults` (`FAULTS=full`) gives each reader 10,000 files; the suite gives it 200.
 """
 
-import time
-
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -13,13 +11,12 @@ from files.errors import InputError
 from lightning_modules.trained import read_checkpoint
 from personas.item_key import read_item_key
 from tests.faults.hostile import hostile
-from tests.faults.readers import READERS
+from tests.faults.readers import READERS, outcome
 from tests.faults.samples import ITEM_ROWS, checkpoint, items
 from tests.faults.tally import FULL
 from tests.faults.workbooks import declared_small, workbook
 
 INPUTS = 10_000 if FULL else 200
-SECONDS = 20
 FUZZED = settings(
     max_examples=INPUTS,
     deadline=None,
@@ -28,22 +25,6 @@ FUZZED = settings(
     phases=[Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )
-
-
-def outcome(reader, file):
-    """What came of a file: nothing, or the error; anything else is passed on.
-
-    What counts is the time that the reader computes: a busy machine is no hang, and one that waits is ended by pytest.
-    """
-    begun = time.process_time()
-    try:
-        reader.read(file)
-    except InputError as error:
-        assert str(error) and len(str(error)) < 20_000
-        return error
-    finally:
-        assert time.process_time() - begun < SECONDS, "it took too long"
-    return None
 
 
 @pytest.mark.parametrize("name", READERS)

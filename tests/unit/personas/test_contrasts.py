@@ -41,6 +41,7 @@ FAULTY = {
     "number": ({"a": {"positive": ["x"], "negative": [3]}}, "is no text"),
     "list": ([1], "no contrast file"),
     "nothing": ({}, "no contrast"),
+    "depth": ('{"a": ' * 100_000, "nested too deeply"),
     "one end": ('{"Openness": "x"}', "no text on one side"),
 }
 
