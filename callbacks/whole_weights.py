@@ -52,6 +52,6 @@ def _together(value: Tensor, parameter: nn.Parameter | None) -> Tensor:
 
 def _gathered(parameter: nn.Parameter) -> Any:
     """While this lasts a parameter that DeepSpeed has shared out is whole."""
-    from deepspeed.zero import GatheredParameters
+    from deepspeed.runtime.zero import GatheredParameters
 
     return GatheredParameters([parameter])

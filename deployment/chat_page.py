@@ -81,22 +81,27 @@ class ChatPage:
         from starlette.middleware import Middleware
 
         page = self.build()
-        page.launch(
-            server_name=HOST,
-            server_port=port,
-            share=False,
-            inbrowser=browser,
-            prevent_thread_lock=not wait,
-            quiet=True,
-            footer_links=[],
-            enable_monitoring=False,
-            ssr_mode=False,
-            pwa=False,
-            mcp_server=False,
-            theme=gr.themes.Default(font=_FONTS, font_mono=_MONO),
-            css=STYLE.read_text(encoding="utf-8"),
-            app_kwargs={"middleware": [Middleware(LocalOnly)], "docs_url": None, "redoc_url": None},
-        )
+        try:
+            page.launch(
+                server_name=HOST,
+                server_port=port,
+                share=False,
+                inbrowser=browser,
+                prevent_thread_lock=True,
+                quiet=True,
+                footer_links=[],
+                enable_monitoring=False,
+                ssr_mode=False,
+                pwa=False,
+                mcp_server=False,
+                theme=gr.themes.Default(font=_FONTS, font_mono=_MONO),
+                css=STYLE.read_text(encoding="utf-8"),
+                app_kwargs={"middleware": [Middleware(LocalOnly)], "docs_url": None, "redoc_url": None},
+            )
+            if wait:
+                page.block_thread()  # which returns on Ctrl-C
+        except KeyboardInterrupt:  # as soon as the page is there, when nothing waits for it yet
+            page.close()
         return page
 
     def _choices(self, gr: Any) -> tuple[Any, Any, Any]:

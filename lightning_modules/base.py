@@ -13,6 +13,7 @@ from torch.nn.modules.module import _IncompatibleKeys
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from files.errors import InputError
+from lightning_modules.shards import built_whole
 from lm.loading import LMSpec, load_model, load_tokenizer, model_hash
 
 HEADER = "oceantune"
@@ -66,14 +67,15 @@ class PersonaModule(LightningModule):
         if self.model_hash is not None:
             return
         self.tokenizer = load_tokenizer(self.lm_spec)
-        if self.init_from is None:
-            self.lm = load_model(self.lm_spec)
-            self.model_hash = model_hash(self.lm)
-            return
-        from lightning_modules.starting import start_model  # which rebuilds modules, and so needs this file
+        with built_whole():
+            if self.init_from is None:
+                self.lm = load_model(self.lm_spec)
+                self.model_hash = model_hash(self.lm)
+                return
+            from lightning_modules.starting import start_model  # which rebuilds modules, and so needs this file
 
-        start = start_model(self.init_from, self.lm_spec)
-        self.lm, self.model_hash, self.start_hash = start.lm, start.model_hash, start.file_hash
+            start = start_model(self.init_from, self.lm_spec)
+            self.lm, self.model_hash, self.start_hash = start.lm, start.model_hash, start.file_hash
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training or evaluation; a model that is frozen stays in evaluation mode, without dropout."""

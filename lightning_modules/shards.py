@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from torch import Tensor, distributed
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 T = TypeVar("T")
+
+
+@contextmanager
+def built_whole() -> Iterator[None]:
+    """Inside the block, DeepSpeed's ZeRO-3 leaves what is built whole; it is shared out when training starts.
+
+    Weights are read into a model that stands already, which fails once each process holds a part of it.
+
+    Example:
+        >>> with built_whole():
+        ...     pass
+    """
+    zero = sys.modules.get("deepspeed.runtime.zero.partition_parameters")
+    if zero is None:
+        yield
+        return
+    zero.shutdown_init_context()
+    try:
+        yield
+    finally:
+        zero.restore_init_context()
 
 
 def gathered(items: list[T]) -> list[T]:

@@ -1,4 +1,4 @@
-"""One training under DeepSpeed on CPUs, which Lightning refuses; the arguments are a folder, a model and a stage."""
+"""One training under DeepSpeed on CPUs, which Lightning refuses; the arguments are a folder, a model, a stage and a method."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CPUDeepSpeed(DeepSpeedStrategy):
         return torch.device("cpu", 0)
 
 
-def main(folder: Path, lm_dir: Path, stage: int) -> None:
+def main(folder: Path, lm_dir: Path, stage: int, method: str) -> None:
     torch.set_num_threads(1)
     os.chdir(process_runs.REPOSITORY)
     lightning_deepspeed._validate_device_index_selection = lambda *_: None
@@ -34,7 +34,7 @@ def main(folder: Path, lm_dir: Path, stage: int) -> None:
     more = ["--trainer.callbacks+=callbacks.whole_weights.WholeWeights", "--trainer.gradient_clip_val", "null"]
     processes = 2 if stage else 1
     given = strategy if stage else []
-    process_runs.train("sft", folder, lm_dir, processes, "ddp", folder / f"sft-stage{stage}", *more, *given)
+    process_runs.train(method, folder, lm_dir, processes, "ddp", folder / f"{method}-stage{stage}", *more, *given)
     if stage:
         process_runs.part()
 
@@ -43,4 +43,4 @@ if __name__ == "__main__":
     # Under its full name, by which the strategy is looked up.
     from tests.cli.deepspeed_run import main as run
 
-    run(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    run(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -22,12 +22,13 @@ pytestmark = [
 ]
 
 
+@pytest.mark.parametrize("method", ["sft", "dpo"])
 @pytest.mark.parametrize("stage", [2, 3])
-def test_the_weights_are_those_of_one_process(tmp_path, tiny_lm_dir, stage):
+def test_the_weights_are_those_of_one_process(tmp_path, tiny_lm_dir, stage, method):
     process_runs.write_data(tmp_path)
-    with two_processes(tmp_path, tiny_lm_dir, "tests.cli.deepspeed_run", str(stage), limit=800):
+    with two_processes(tmp_path, tiny_lm_dir, "tests.cli.deepspeed_run", str(stage), method, limit=800):
         one = subprocess.run(
-            [sys.executable, "-m", "tests.cli.deepspeed_run", str(tmp_path), str(tiny_lm_dir), "0"],
+            [sys.executable, "-m", "tests.cli.deepspeed_run", str(tmp_path), str(tiny_lm_dir), "0", method],
             cwd=process_runs.REPOSITORY,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             capture_output=True,
@@ -35,7 +36,7 @@ def test_the_weights_are_those_of_one_process(tmp_path, tiny_lm_dir, stage):
             check=False,
         )
         assert one.returncode == 0, one.stderr[-3000:]
-    alone, shared = (weights(tmp_path / f"sft-{kind}") for kind in ("stage0", f"stage{stage}"))
+    alone, shared = (weights(tmp_path / f"{method}-{kind}") for kind in ("stage0", f"stage{stage}"))
     assert alone.keys() == shared.keys()
     for name, value in alone.items():
         torch.testing.assert_close(shared[name], value, **CLOSE)
