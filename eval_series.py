@@ -14,6 +14,7 @@ import yaml
 
 from files.atomic import atomic_write_text, write_json
 from files.errors import InputError
+from files.whole_numbers import whole_number
 from metrics.result_rows import RESULTS, ResultRow, read_results
 from report.leaderboard import write_leaderboard
 from report.sweep_figure import write_sweep
@@ -144,8 +145,9 @@ def parsed_seeds(text: str) -> list[int]:
         >>> parsed_seeds("0,1,2")
         [0, 1, 2]
     """
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts) or len(set(map(int, parts))) < len(parts):
+    seeds = [whole_number(part.strip()) for part in text.split(",")]
+    known = [seed for seed in seeds if seed is not None]
+    if len(set(known)) < len(seeds):
         raise InputError(
             "are no seeds",
             field="--seeds",
@@ -153,7 +155,7 @@ def parsed_seeds(text: str) -> list[int]:
             got=text,
             fix="correct it",
         )
-    return [int(part) for part in parts]
+    return known
 
 
 def find_setting(settings: Mapping[str, Any], key: str) -> Place:

@@ -14,6 +14,7 @@ from annotation.writers import BUILT_IN, Job, ModelWriter, Written
 from files.atomic import write_json
 from files.errors import InputError, check_at_least
 from files.readers import read_json, require
+from files.whole_numbers import whole_number
 from llm.requests import ChatRequest
 from organism.backgrounds import ATTRIBUTES, background_levels, background_text, draw_background
 from organism.descriptions import by_adjectives, by_habits
@@ -216,4 +217,5 @@ def _known(name: str, value: str) -> bool:
 
 
 def _case(case: str) -> int | str:
-    return int(case) if case.isdigit() else case
+    number = whole_number(case)
+    return case if number is None else number

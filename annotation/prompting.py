@@ -15,6 +15,7 @@ from annotation.splitting import THRESHOLD, check_threshold, new_ones
 from annotation.steps import PROMPTS, QUESTIONS, TRAIN, StepFolder
 from annotation.writers import Writer
 from files.errors import InputError
+from files.whole_numbers import whole_number
 
 
 def prompt(
@@ -91,9 +92,9 @@ def _after(asked: Sequence[Question]) -> dict[Pattern, int]:
     """The first number of each pattern that no question has yet; a name ends with its number."""
     begin: dict[Pattern, int] = {}
     for one in asked:
-        number = one.id.rpartition("-")[2]
-        if number.isdecimal():
-            begin[one.pattern] = max(begin.get(one.pattern, 0), int(number) + 1)
+        number = whole_number(one.id.rpartition("-")[2])
+        if number is not None:
+            begin[one.pattern] = max(begin.get(one.pattern, 0), number + 1)
     return begin
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from files.atomic import atomic_write_text
 from files.errors import InputError
 from files.readers import read_json
+from files.whole_numbers import whole_number
 from interventions.neuron_selection import NeuronSet, neuron_set
 
 COLUMNS = ("layer", "neuron", "difference", "rate", "percentile")
@@ -87,8 +88,10 @@ def _layer_table(name: str, rows: Any, path: str | Path) -> Tensor:
         )
     table = torch.from_numpy(np.array(rows, dtype=np.float64))  # null becomes nan
     table[:, 4] = table[:, 4].nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
-    if not name.isdecimal() or bool((table[:, 0] != int(name)).any()):
-        entry = int((table[:, 0] != int(name)).nonzero()[0]) if name.isdecimal() else 0
+    layer = whole_number(name)
+    elsewhere = table[:, 0] != (math.nan if layer is None else layer)
+    if bool(elsewhere.any()):
+        entry = int(elsewhere.nonzero()[0])
         raise InputError(
             "stands under another layer",
             file=path,

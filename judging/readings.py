@@ -34,7 +34,9 @@ class Unread(Exception):  # noqa: N818 - it is no error, but what happens to som
 _NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)?")
 _RATING = re.compile(r"(?:\brating\s*[:=]\s*(?:\[\[)?|\[\[)\s*([+-]?[0-9]+(?:[.,][0-9]+)?)\s*(?:\]\])?", re.IGNORECASE)
 _ALONE = re.compile(r"(?:rating\s*[:=]\s*)?(?:\[\[)?\s*([+-]?[0-9]+(?:[.,][0-9]+)?)\s*(?:\]\])?\s*\.?", re.IGNORECASE)
-_RANKING = re.compile(r"(?:ranking\s*[:=]\s*)?(?:\[\[)?\s*([0-9]+(?:\s*>\s*[0-9]+)*)\s*(?:\]\])?\s*\.?", re.IGNORECASE)
+_RANKING = re.compile(
+    r"(?:ranking\s*[:=]\s*)?(?:\[\[)?\s*([0-9]{1,9}(?:\s*>\s*[0-9]{1,9})*)\s*(?:\]\])?\s*\.?", re.IGNORECASE
+)
 _MARKS = str.maketrans("", "", "*_`")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from files.errors import InputError
 from files.readers import read_csv_rows
+from files.whole_numbers import whole_number
 from files.workbook_size import check_workbook_size
 from personas.questionnaire import Item
 from personas.traits import FACET_KEYS, TRAIT_OF_LETTER
@@ -110,10 +111,10 @@ def _trait(letter: str, path: str | Path, row: int, field: str, value: object) -
 
 def _number(value: object, path: str | Path, row: int, field: str) -> int:
     """A whole number above 0, as text or as the fraction that workbooks keep it as."""
-    text = str(value).strip().removesuffix(".0")
-    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) < 1:
+    number = whole_number(str(value).strip().removesuffix(".0"))
+    if not number:
         raise _fault("is no item number", path, row, field, "a whole number from 1", value)
-    return int(text)
+    return number
 
 
 def _check_columns(record: Mapping[str, Any], needed: Sequence[str], path: str | Path, row: int) -> None:

@@ -1,4 +1,4 @@
-"""One training under DeepSpeed on CPUs, which Lightning refuses; the arguments are a folder, a model, a stage and a method."""
+"""One training under DeepSpeed on CPUs, which Lightning refuses; given a folder, a model, a stage and a method."""
 
 from __future__ import annotations
 

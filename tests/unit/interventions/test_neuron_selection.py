@@ -81,6 +81,7 @@ def test_files_are_written_as_they_are_read(tmp_path):
         ({"1": [[1, -1, 0.5, 0.5, 1.0]]}, "no such neuron"),
         ({"1": [[1, 0.5, 0.5, 0.5, 1.0]]}, "no such neuron"),
         ({"1": [[0, 1, 0.5, 0.5, 1.0]]}, "layer 1, entry 0, field 'layer': stands under another layer"),
+        ({"1" * 5000: [[1, 1, 0.5, 0.5, 1.0]]}, "another layer"),
         ({"first": [[0, 1, 0.5, 0.5, 1.0]]}, "another layer"),
         ({"1": [[1, 1, 0.5, 0.5, 1.0], [1, 1, 0.5, 0.5]]}, "layer 1, entry 1: is not a neuron"),
         ({"1": [[1, 1, "0.5", 0.5, 1.0]]}, "is not a neuron"),

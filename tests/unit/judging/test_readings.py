@@ -70,6 +70,7 @@ def test_reasons_may_come_first_where_they_are_asked_for(text, result):
         ("2 > 3 > 4", "outside"),
         ("2 > 2 > 1", "several"),
         ("2 = 3 > 1", "unreadable"),
+        ("1" * 5000 + " > 2 > 3", "unreadable"),
         ("Ranking: 1 > 2 > 3 (all are fine)", "unreadable"),
         ("二", "language"),
     ],
