@@ -14,6 +14,7 @@ import yaml
 
 from files.atomic import atomic_write_text, write_json
 from files.errors import InputError
+from files.trainer_settings import LARGEST_SEED
 from files.whole_numbers import whole_number
 from metrics.result_rows import RESULTS, ResultRow, read_results
 from report.leaderboard import write_leaderboard
@@ -146,12 +147,12 @@ def parsed_seeds(text: str) -> list[int]:
         [0, 1, 2]
     """
     seeds = [whole_number(part.strip()) for part in text.split(",")]
-    known = [seed for seed in seeds if seed is not None]
+    known = [seed for seed in seeds if seed is not None and seed <= LARGEST_SEED]
     if len(set(known)) < len(seeds):
         raise InputError(
             "are no seeds",
             field="--seeds",
-            expected="different whole numbers, such as 0,1,2",
+            expected=f"different whole numbers up to {LARGEST_SEED}, such as 0,1,2",
             got=text,
             fix="correct it",
         )

@@ -111,6 +111,7 @@ def test_methods_draw_by_each_seed(world, tiny_lm_dir, tmp_path, capsys):
         (("--sweep", "rows=1,1"), ("--sweep", "different values")),
         (("--sweep", "batch_size=1", "--seeds", "1"), ("do not go together",)),
         (("--seeds", "0,one"), ("--seeds", "0,one")),
+        (("--seeds", "0,4294967296"), ("--seeds", "up to 4294967295")),
         (("--seeds",), ("--seeds", "has no value")),
         (("--classifier.name", "assets/none-here"), ("no such classifier", "assets/none-here")),
         (("--side_effects.data_dir", "/nowhere"), ("holds no questions", "/nowhere")),
