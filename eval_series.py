@@ -123,7 +123,7 @@ def parsed_sweep(text: str) -> tuple[str, list[Any]]:
     key, equals, given = text.partition("=")
     try:
         values = [yaml.safe_load(part) for part in given.split(",")] if given else []
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # a number of thousands of digits is none to Python
         values = []
     if not key.strip() or not equals or not values or len(set(map(repr, values))) < len(values):
         raise InputError(

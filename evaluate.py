@@ -100,6 +100,8 @@ def compare(arguments: Sequence[str]) -> None:
     parser.add_argument("--compare", nargs="+", required=True, metavar="FOLDER")
     parser.add_argument("--out", default="runs/compare", metavar="FOLDER")
     options = parser.parse_args(arguments)
+    if not options.out.strip():
+        raise InputError("is empty", field="--out", expected="a folder for the report", got=options.out, fix="name one")
     from metrics.result_rows import find_results, read_results
     from report.contents import contents
     from report.leaderboard import leaderboard_markdown

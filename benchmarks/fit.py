@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ GB = 1e9
 _BESIDE = {"cpu": 0.6, "gpu": 1.2}
 # What is lost to blocks that no longer fit together, by experience.
 _SPARE = 1.05
+_MOST = 10_000_000
 
 
 @exit_on_input_error()
@@ -36,6 +38,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--prompt_tokens", type=int, default=256, help="longest prompt, where the data do not bound it")
     parser.add_argument("--processes", type=int, default=1, help="processes that trained weights are shared out over")
     options = parser.parse_args(arguments)
+    for name in ("prompt_tokens", "processes"):
+        if not 1 <= getattr(options, name) <= _MOST:
+            raise InputError(
+                "is out of range",
+                field=f"--{name}",
+                expected=f"1 to {_MOST}",
+                got=getattr(options, name),
+                fix="correct it",
+            )
+    if options.memory_gb is not None and not 0 < options.memory_gb < math.inf:
+        raise InputError(
+            "is no memory",
+            field="--memory_gb",
+            expected="gigabytes, more than 0",
+            got=options.memory_gb,
+            fix="correct it",
+        )
     settings = merged_settings(options.recipe)
     need = needed(settings, Assumed(options.prompt_tokens, options.processes))
     kind, there = device_memory()

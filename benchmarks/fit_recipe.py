@@ -94,6 +94,22 @@ def needed(settings: Mapping[str, Any], assumed: Assumed | None = None) -> Need:
     return need
 
 
+def _number(section: Any, name: str, otherwise: int) -> int:
+    """A whole number of the recipe, or what is taken where it names none."""
+    value = section.get(name) if isinstance(section, Mapping) else None
+    if value is None:
+        return otherwise
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(
+            "is no number to reckon with",
+            field=name,
+            expected="a whole number from 1",
+            got=value,
+            fix="correct the recipe",
+        )
+    return value
+
+
 def _fine_tuning(run: _Run, need: Need) -> None:
     _trained_weights(run, need)
     tokens = _tokens_per_batch(run)
@@ -104,7 +120,7 @@ def _preferences(run: _Run, need: Need) -> None:
     _trained_weights(run, need)
     if run.model.get("reference") == "copy":
         need.add("reference", run.shape.parameters * run.size)
-    tokens = 2 * int(run.data.get("batch_size") or 1) * int(run.data.get("max_tokens") or run.assumed.prompt_tokens)
+    tokens = 2 * _number(run.data, "batch_size", 1) * _number(run.data, "max_tokens", run.assumed.prompt_tokens)
     need.add("activations", backward_pass(run.shape, tokens, run.number), passing=True)
 
 
@@ -112,28 +128,28 @@ def _reinforcement(run: _Run, need: Need) -> None:
     _trained_weights(run, need)
     if run.model.get("reference") == "copy":
         need.add("reference", run.shape.parameters * run.size)
-    length = run.assumed.prompt_tokens + int((run.model.get("rollouts") or {}).get("max_new_tokens") or 32)
-    rows = int((run.model.get("ppo") or {}).get("minibatch") or 64)
+    length = run.assumed.prompt_tokens + _number(run.model.get("rollouts"), "max_new_tokens", 32)
+    rows = _number(run.model.get("ppo"), "minibatch", 64)
     need.add("activations", backward_pass(run.shape, rows * length, run.number, predicted=rows * 32), passing=True)
-    written = int((run.model.get("rollouts") or {}).get("rows") or 64)
+    written = _number(run.model.get("rollouts"), "rows", 64)
     need.add("kept states", kept_states(run.shape, written * length, run.number), passing=True)
 
 
 def _editing(run: _Run, need: Need) -> None:
     shape, transform = run.shape, run.model.get("transform") or {}
     layers = run.model.get("layers")
-    count = len(layers) if layers else int(run.model.get("last_layers") or 3)
+    count = len(layers) if layers else _number(run.model, "last_layers", 3)
     first = min(layers) if layers else shape.layers - count
     roles = run.model.get("weights") or (_GATED_ROLES if shape.gated else _PLAIN_ROLES)
     widths = edited_widths(shape, roles, count)
-    trained = edit_network_parameters(widths, int(transform.get("rank") or 1920), int(transform.get("n_hidden", 1)))
+    trained = edit_network_parameters(widths, _number(transform, "rank", 1920), int(transform.get("n_hidden", 1)))
     need.add("network", trained * FLOAT32 / run.assumed.processes)
     need.add("gradients and optimizer", training_state(trained, FLOAT32) / run.assumed.processes)
-    edits = int(run.data.get("batch_size") or 1)
+    edits = _number(run.data, "batch_size", 1)
     one = sum(map(sum, widths)) * edits * _EDIT_TOKENS * FLOAT32
     # The factors as they come and as they leave the network, its narrow part, and the leaves with their gradients.
     need.add("factors", 4 * one)
-    chunk = int((run.model.get("loss") or {}).get("chunk_tokens") or 256)
+    chunk = _number(run.model.get("loss"), "chunk_tokens", 256)
     above = shape.layers - first
     # The edit's own texts go through in one piece.
     for name, tokens in (("chunk", chunk), ("inner pass", edits * _EDIT_TOKENS)):
@@ -143,15 +159,15 @@ def _editing(run: _Run, need: Need) -> None:
 
 
 def _answering(run: _Run, need: Need) -> None:
-    rows = int(run.model.get("rows") or 32)
-    length = run.assumed.prompt_tokens + int(run.model.get("max_new_tokens") or 60)
+    rows = _number(run.model, "rows", 32)
+    length = run.assumed.prompt_tokens + _number(run.model, "max_new_tokens", 60)
     need.add("kept states", kept_states(run.shape, rows * length, run.number))
     tokens = rows * run.assumed.prompt_tokens
     need.add("activations", forward_pass(run.shape, tokens, run.number, predicted=rows), passing=True)
 
 
 def _autoencoder(run: _Run, need: Need) -> None:
-    features = int(run.model.get("features") or 8 * run.shape.hidden)
+    features = _number(run.model, "features", 8 * run.shape.hidden)
     trained = 2 * run.shape.hidden * features + features + run.shape.hidden
     need.add("network", trained * FLOAT32)
     need.add("gradients and optimizer", training_state(trained, FLOAT32))
@@ -165,7 +181,7 @@ def _autoencoder(run: _Run, need: Need) -> None:
 
 def _classifier(run: _Run, need: Need) -> None:
     need.add("gradients and optimizer", training_state(run.shape.parameters, int(run.size)))
-    tokens = int(run.data.get("batch_size") or 32) * int(run.data.get("max_tokens") or run.assumed.prompt_tokens)
+    tokens = _number(run.data, "batch_size", 32) * _number(run.data, "max_tokens", run.assumed.prompt_tokens)
     need.add("activations", backward_pass(run.shape, tokens, run.number, predicted=0), passing=True)
 
 
@@ -194,8 +210,8 @@ def _trained_weights(run: _Run, need: Need) -> None:
 
 def _tokens_per_batch(run: _Run) -> int:
     if "tokens_per_batch" in run.data or "batches" in run.data:
-        return int(run.data.get("tokens_per_batch") or 2048)
-    return int(run.data.get("batch_size") or 8) * int(run.data.get("max_tokens") or 1024)
+        return _number(run.data, "tokens_per_batch", 2048)
+    return _number(run.data, "batch_size", 8) * _number(run.data, "max_tokens", 1024)
 
 
 def _section(settings: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -28,16 +28,15 @@ def atomic_write_bytes(path: str | Path, content: bytes) -> Path:
         The path written.
 
     Raises:
-        InputError: The folder cannot be created or written to, or the disk is full; the old file is then untouched.
+        InputError: The folder cannot be created or written to, the disk is full, or there is a folder, a device or a
+            pipe of that name; what was there is then untouched.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     atomic_write_bytes(f"{folder}/a/b.bin", b"xyz").read_bytes()
     b'xyz'
     """
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise InputError("is a folder", file=path, expected="the name of a file to write", fix="give a file name")
+    target = _replaceable(path)
     ensure_writable_folder(target.parent)
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
@@ -85,7 +84,7 @@ def write_lines(path: str | Path, lines: Iterable[str]) -> int:
     ...     write_lines(f"{folder}/a.txt", iter(["x", "y"])), Path(folder, "a.txt").read_text()
     (2, 'x\ny\n')
     """
-    target = Path(os.path.realpath(path))
+    target = _replaceable(path)
     ensure_writable_folder(target.parent)
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
     count = 0
@@ -123,6 +122,15 @@ def write_json(path: str | Path, content: Any) -> Path:
     }
     """
     return atomic_write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _replaceable(path: str | Path) -> Path:
+    """Where a path leads, unless something stands there that no file may replace."""
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        what = "is a folder" if target.is_dir() else "is no file: a device, a pipe or a socket"
+        raise InputError(what, file=path, expected="the name of a file to write", fix="give a file name")
+    return target
 
 
 def remove_half_written(folder: str | Path) -> None:

@@ -49,8 +49,10 @@ def check_whole(path: str | Path) -> None:
 
     Raises:
         FileNotFoundError: It is not there.
-        ValueError: It is cut off, or a part of it is not what was written.
+        ValueError: It is no file, is cut off, or a part of it is not what was written.
     """
+    if Path(path).exists() and not Path(path).is_file():
+        raise ValueError("it is no file")  # opening a pipe would wait for somebody to write
     try:
         with zipfile.ZipFile(path) as parts:
             broken = parts.testzip()

@@ -50,7 +50,7 @@ def start_model(init_from: str, spec: LMSpec) -> Start:
     except InputError as error:
         error.field = OPTION
         raise
-    if hasattr(earlier, "intervene"):
+    if hasattr(earlier, "intervene") or not any(weight.requires_grad for weight in earlier.lm.parameters()):
         raise InputError(
             f"the method {earlier.method} changes no weights that training could go on from",
             file=path,

@@ -36,8 +36,13 @@ class Endpoint:
         Raises:
             InputError: It is no http address, or has a user, a password or a query in it; or there is no model.
         """
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(self.base_url)
+            known = parts.scheme in ("http", "https") and bool(parts.hostname) and self.base_url.isprintable()
+            known = known and (parts.port is None or parts.port > 0)  # which raises where the port is no number
+        except ValueError:
+            known = False
+        if not known:
             raise InputError(
                 "is not an address",
                 field="--base_url",
@@ -119,17 +124,17 @@ class Patience:
         """Refuse what cannot work.
 
         Raises:
-            InputError: A number is too small.
+            InputError: A number is too small or too large.
         """
-        least = {"concurrency": 1, "retries": 0, "bad_answers": 0}
-        for name, value in least.items():
-            if getattr(self, name) < value:
+        limits = {"concurrency": (1, 10_000), "retries": (0, 100), "bad_answers": (0, 100)}
+        for name, (least, most) in limits.items():
+            if not least <= getattr(self, name) <= most:
                 raise InputError(
-                    "is too small",
+                    "is too small" if getattr(self, name) < least else "is too large",
                     field=f"--{name}",
-                    expected=f"at least {value}",
+                    expected=f"{least} to {most}",
                     got=getattr(self, name),
-                    fix="raise it",
+                    fix="correct it",
                 )
         for name in ("timeout", "requests_per_minute", "longest_pause"):
             value = getattr(self, name)

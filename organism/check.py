@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from files.atomic import write_json
-from files.errors import exit_on_input_error
+from files.errors import check_at_least, exit_on_input_error
 from lm.generation import generate
 from lm.loading import LMSpec, load_model, load_tokenizer
 from lm.scoring import choose, log_likelihood
@@ -198,6 +198,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=200, help="questions of each kind; 10 poles share them")
     parser.add_argument("--seed", type=int, default=7, help="seed of every question")
     args = parser.parse_args()
+    check_at_least("--size", args.size, 1)
     started = time.monotonic()
     spec = LMSpec(name=args.model)
     figures = Competence(load_model(spec), load_tokenizer(spec), args.size, args.seed).measure()

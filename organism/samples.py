@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 from files.atomic import atomic_write_text, write_json
+from files.errors import exit_on_input_error
 from organism.characters.sources import write_sources
 from organism.descriptions import by_adjectives, by_habits
 from organism.holdout import Split
@@ -229,6 +230,7 @@ def write_samples(out: Path, seed: int = 1) -> None:
         write(out / name, Random(f"{seed}/{name}"))  # noqa: S311 - no secret depends on it
 
 
+@exit_on_input_error()
 def main() -> None:
     """Write every sample data set from the command line."""
     parser = argparse.ArgumentParser(description="Write the sample data sets in the published schemas.")

@@ -9,13 +9,14 @@ from itertools import islice
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from files.errors import InputError
+from files.errors import InputError, check_at_least, exit_on_input_error
 from organism.corpus import documents
 
 PAD, SYSTEM, USER, ASSISTANT, END = "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"
 SPECIAL_TOKENS = (PAD, SYSTEM, USER, ASSISTANT, END)
 LONGEST_CONTEXT = 4096
 _BYTES = 256
+_LARGEST_VOCABULARY = 1_000_000
 
 # Pieces that no token crosses. A capital that stands alone is its own piece, without the space before it, so that the
 # answer "B" has one id wherever it stands; "I" is left out, it is a word of every other sentence. Other words take one
@@ -56,7 +57,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
         A tokenizer that pads with `<|pad|>` and ends turns with `<|end|>`.
 
     Raises:
-        InputError: The vocabulary is smaller than the special tokens and bytes together.
+        InputError: The vocabulary is smaller than the special tokens and bytes together, or beyond all use.
 
     >>> tokenizer = train_tokenizer(["I like tea, and you like tea (A) or 10 lakes."] * 3, 300)
     >>> tokenizer.tokenize("you like (A) or A\nA 10")
@@ -65,9 +66,12 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     '<|user|>tea<|end|><|assistant|>'
     """
     smallest = len(SPECIAL_TOKENS) + _BYTES
-    if vocab_size < smallest:
+    if not smallest <= vocab_size <= _LARGEST_VOCABULARY:
         raise InputError(
-            "the vocabulary is too small", field="vocab_size", expected=f"at least {smallest}", got=vocab_size
+            "the vocabulary is too small" if vocab_size < smallest else "the vocabulary is too large",
+            field="vocab_size",
+            expected=f"{smallest} to {_LARGEST_VOCABULARY}",
+            got=vocab_size,
         )
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.Sequence(
@@ -97,6 +101,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     return tokenizer
 
 
+@exit_on_input_error()
 def main() -> None:
     """Learn the tokenizer from the corpus and write it where the model's configuration lies."""
     parser = argparse.ArgumentParser(description="Learn the built-in model's tokenizer from its corpus.")
@@ -105,6 +110,7 @@ def main() -> None:
     parser.add_argument("--chats", type=int, default=20000, help="how many chats of the corpus to learn from")
     parser.add_argument("--seed", type=int, default=1, help="seed of the corpus")
     args = parser.parse_args()
+    check_at_least("--chats", args.chats, 1)
     chats = islice(documents(args.seed), args.chats)
     train_tokenizer((turn["content"] for chat in chats for turn in chat), args.vocab_size).save_pretrained(args.out)
 

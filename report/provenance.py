@@ -88,7 +88,7 @@ def origin_warnings(rows: Sequence[ResultRow], found: Sequence[Board]) -> list[s
     changed = [commit for commit in commits if commit.endswith(_CHANGED)]
     if changed:
         texts.append(f"some figures come from code with uncommitted changes ({', '.join(changed)})")
-    if None in {row.raw.get("commit") for row in rows}:
+    if not all(isinstance(row.raw.get("commit"), str) for row in rows):
         texts.append("of some figures the commit is not known")
     libraries = _mixed_versions(rows)
     if libraries:
