@@ -56,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             fix="correct it",
         )
     settings = merged_settings(options.recipe)
-    need = needed(settings, Assumed(options.prompt_tokens, options.processes))
+    processes = options.processes if shares_weights(settings) else 1
+    need = needed(settings, Assumed(options.prompt_tokens, processes))
     kind, there = device_memory()
     there = options.memory_gb * GB if options.memory_gb is not None else there
     total = need.total * _SPARE + _BESIDE[kind] * GB
@@ -84,6 +85,23 @@ def merged_settings(files: Sequence[str]) -> dict[str, Any]:
             raise InputError("is no settings file", file=file, field="--recipe", expected="a YAML file of options")
         merged = _laid_over(merged, content)
     return merged
+
+
+def shares_weights(settings: Mapping[str, Any]) -> bool:
+    """Whether processes share trained weights out: not under DDP, nor under ZeRO-2, which leaves each the whole.
+
+    ZeRO-2 does share the optimizer's state, so that what is said of it is too much.
+
+    Args:
+        settings: A recipe, merged with the file of a cluster; one that names no strategy leaves it open.
+
+    >>> shares_weights({"trainer": {"strategy": "ddp"}}), shares_weights({})
+    (False, True)
+    """
+    strategy = (settings.get("trainer") or {}).get("strategy") or ""
+    named, options = (strategy, {}) if isinstance(strategy, str) else (strategy.get("class_path"), strategy)
+    stage = (options.get("init_args") or {}).get("stage", 3)
+    return "ddp" not in str(named).lower() and stage == 3
 
 
 def device_memory() -> tuple[str, float]:

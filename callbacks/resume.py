@@ -37,6 +37,21 @@ class ExactResume(Callback):
         """Keep the states until training starts: what happens before then draws numbers too."""
         self._restored = state_dict
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Leave an epoch open that `max_steps` has ended in its middle, so that more steps go on with the rest of it.
+
+        Lightning counts it as completed once it has stopped, and would begin the next one.
+        """
+        progress = checkpoint["loops"]["fit_loop"]
+        batches, epochs = progress["epoch_loop.batch_progress"], progress["epoch_progress"]
+        within = batches["current"]["ready"] > 0 and not batches["is_last_batch"]
+        if not within or epochs["current"]["completed"] < epochs["current"]["started"]:
+            return
+        for counts in (epochs["current"], epochs["total"]):
+            for stage in ("processed", "completed"):
+                counts[stage] = counts["started"] - 1
+        checkpoint["epoch"] -= 1
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the states of the checkpoint, once."""
         loop = trainer.fit_loop

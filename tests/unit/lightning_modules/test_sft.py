@@ -6,10 +6,12 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.nn.utils import parameters_to_vector
 
 from lightning_modules.optimizers import JointOptimizer, muon_with_adamw
-from lightning_modules.sft import summed_loss
+from lightning_modules.sft import SFTModule, summed_loss
 from lm.chat import encode_chats
+from lm.loading import LMSpec
 from lm.packing import packed_batch
 from tests.models import byte_tokenizer, random_model
+from tests.unit.lightning_modules.aligned import dialogue_data, fit
 from tests.unit.lightning_modules.chats import run
 
 
@@ -124,3 +126,18 @@ def test_muon_takes_the_matrices_of_the_blocks_and_leaves_the_embeddings(tiny_lm
     assert inside == {
         name for name, parameter in module.lm.named_parameters() if parameter.ndim == 2 and ".layers." in name
     }
+
+
+def test_a_run_that_steps_have_ended_goes_on_within_its_epoch(tiny_lm_dir, tmp_path):
+    """Six batches make an epoch; four steps and five more are nine steps of one run, not the begin of two epochs."""
+    spec = LMSpec(str(tiny_lm_dir))
+
+    def trained_for(steps, **more):
+        module = SFTModule(spec, warmup_steps=0, final_share=1.0, learning_rate=1e-2)
+        return fit(module, dialogue_data(tmp_path, spec, packing=False), tmp_path, max_steps=steps, **more)
+
+    straight, begun = trained_for(9), trained_for(4)
+    begun.trainer.save_checkpoint(tmp_path / "four.ckpt")
+    went_on = trained_for(9, ckpt_path=tmp_path / "four.ckpt")
+    assert went_on.trainer.global_step == 9 and went_on.trainer.current_epoch == straight.trainer.current_epoch
+    assert all(torch.equal(value, went_on.state_dict()[name]) for name, value in straight.state_dict().items())
