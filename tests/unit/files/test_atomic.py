@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import files.atomic
-from files.atomic import atomic_write_bytes, atomic_write_text, ensure_writable_folder, write_json
+from files.atomic import atomic_write_bytes, atomic_write_text, ensure_writable_folder, write_json, write_lines
 from files.errors import InputError
 
 
@@ -100,3 +100,11 @@ def test_json_is_readable_utf8_and_refuses_what_json_lacks(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(target, {"value": float("nan")})
     assert "Zoë" in target.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("write", [lambda path: atomic_write_text(path, "x"), lambda path: write_lines(path, ["x"])])
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path, write):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="is no file"):
+        write(tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo() and [file.name for file in tmp_path.iterdir()] == ["pipe"]
